@@ -1,0 +1,1 @@
+"""Money: the cart, orders, checkout attempts, payments, refunds and the ledger. Never imports events."""

@@ -1,0 +1,1 @@
+"""What both domains stand on: web shell, database, identity, payments, contracts. Knows no domain and imports none."""

@@ -1,0 +1,31 @@
+"""Who may call what: every endpoint needs a signed-in user, except the ones listed here and nowhere else (spec: D10)."""
+
+PUBLIC_ENDPOINTS = frozenset(
+    {
+        "static",
+        # public shop pages
+        "events.home",
+        "events.page",
+        "events.entry",
+        "events.buy",  # a visitor's choice is kept and leads to the sign-in
+        "cart.mini",  # the header's badge; empty for a visitor
+        # sign-in
+        "identity.sign_in",
+        "identity.send",
+        "identity.code",
+        "identity.link",
+        "identity.use_link",
+        # health
+        "health.live",
+        "health.ready",
+        # Stripe, by its signature
+        "cart.stripe_webhook",
+        # settles for anyone who brings a session id, shows details to the owner only
+        "cart.complete",
+        # a ticket's own page, by its address that cannot be guessed
+        "events.ticket",
+    }
+)
+
+ORIGIN_EXEMPT_ENDPOINTS = frozenset({"cart.stripe_webhook"})
+"""Unsafe requests that come from a server, not a browser; they prove themselves otherwise."""

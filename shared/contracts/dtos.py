@@ -1,0 +1,270 @@
+"""Frozen data that crosses the boundary between events and cart. Costs are Decimal major units with their currency."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from shared.contracts.states import TicketState
+
+
+@dataclass(frozen=True, slots=True)
+class PageDTO:
+    """An organizer's shop, as the cart needs it."""
+
+    id: UUID
+    slug: str
+    name: str
+    currency: str
+    time_zone: str
+    hold_minutes: int
+    stripe_account: str
+    """'' = the platform's own account."""
+    delayed_methods: bool
+    accent: str
+    """CSS colour such as #7a3b12, already checked for AA contrast."""
+
+
+@dataclass(frozen=True, slots=True)
+class TicketDTO:
+    """One ticket. `cost` is the ticket type's cost, else the entry's ticket price (spec: B4)."""
+
+    id: UUID
+    entry_id: UUID
+    ticket_type_id: UUID
+    page_id: UUID
+    user_id: UUID
+    cost: Decimal
+    currency: str
+    calendar_container_id: UUID
+    calendar_container_type: str
+    code: str | None
+    """The door code; None until the ticket is confirmed."""
+    entry_title: str
+    entry_slug: str
+    ticket_type_name: str
+    place: str
+    starts_at: datetime
+    ends_at: datetime
+    time_zone: str
+    state: TicketState
+    order_id: UUID | None
+    reserved_until: datetime | None
+    hold_minutes: int
+    """How long a claim of this ticket holds stock: its type's, else its page's (spec: H10)."""
+    page_slug: str
+    page_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SoldOutLine:
+    """A ticket type that could not be claimed, with how many were asked for and how many are left."""
+
+    ticket_type_id: UUID
+    entry_title: str
+    ticket_type_name: str
+    wanted: int
+    left: int
+    closed: bool
+    """The entry does not sell (cancelled, not confirmed, sale window over)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CartLineDTO:
+    """Tickets, bookings or products of one kind and one price, as the cart shows them."""
+
+    kind: str
+    """ticket | booking | product"""
+    page_id: UUID
+    ref_id: UUID
+    """Ticket type, slot or product."""
+    entry_id: UUID | None
+    item_ids: tuple[UUID, ...]
+    name: str
+    detail: str
+    starts_at: datetime | None
+    ends_at: datetime | None
+    time_zone: str
+    place: str
+    href: str
+    unit_cost: Decimal
+    currency: str
+    hold_minutes: int
+
+    @property
+    def quantity(self) -> int:
+        """How many items stand on this line."""
+        return len(self.item_ids)
+
+    @property
+    def total(self) -> Decimal:
+        """Unit cost times quantity, in major units."""
+        return self.unit_cost * self.quantity
+
+
+@dataclass(frozen=True, slots=True)
+class CartGroupDTO:
+    """The part of a cart that belongs to one page."""
+
+    page: PageDTO
+    lines: tuple[CartLineDTO, ...]
+
+    @property
+    def ticket_count(self) -> int:
+        """Tickets in this group (spec: B11)."""
+        return count_of(self.lines, "ticket")
+
+    @property
+    def ticket_total(self) -> Decimal:
+        """Cost of the tickets in this group, in the page's currency."""
+        return sum((line.total for line in self.lines if line.kind == "ticket"), Decimal(0))
+
+    @property
+    def total(self) -> Decimal:
+        """Cost of the whole group, in the page's currency."""
+        return sum((line.total for line in self.lines), Decimal(0))
+
+
+@dataclass(frozen=True, slots=True)
+class CartSummaryDTO:
+    """A user's cart: counts and totals per kind (spec: B5), and its groups by page (spec: B11)."""
+
+    groups: tuple[CartGroupDTO, ...] = ()
+    totals: dict[str, Decimal] = field(default_factory=dict)
+    """Grand total per currency, in major units."""
+
+    @property
+    def lines(self) -> tuple[CartLineDTO, ...]:
+        """All lines of all groups."""
+        return tuple(line for group in self.groups for line in group.lines)
+
+    @property
+    def count(self) -> int:
+        """Everything in the cart; the number on the badge."""
+        return sum(line.quantity for line in self.lines)
+
+    @property
+    def currency(self) -> str | None:
+        """The one currency of the cart; None for an empty cart or one with several."""
+        return next(iter(self.totals)) if len(self.totals) == 1 else None
+
+    @property
+    def total(self) -> Decimal | None:
+        """The grand total; None where several currencies make one sum meaningless: read `totals`."""
+        return self._sum(None)
+
+    @property
+    def ticket_count(self) -> int:
+        """Number of tickets."""
+        return count_of(self.lines, "ticket")
+
+    @property
+    def ticket_total(self) -> Decimal | None:
+        """Cost of all tickets; None where the cart holds several currencies."""
+        return self._sum("ticket")
+
+    @property
+    def booking_count(self) -> int:
+        """Number of bookings."""
+        return count_of(self.lines, "booking")
+
+    @property
+    def booking_total(self) -> Decimal | None:
+        """Cost of all bookings; None where the cart holds several currencies."""
+        return self._sum("booking")
+
+    @property
+    def product_count(self) -> int:
+        """Number of products."""
+        return count_of(self.lines, "product")
+
+    @property
+    def product_total(self) -> Decimal | None:
+        """Cost of all products; None where the cart holds several currencies."""
+        return self._sum("product")
+
+    def _sum(self, kind: str | None) -> Decimal | None:
+        if len(self.totals) > 1:
+            return None
+        return sum((line.total for line in self.lines if kind in (None, line.kind)), Decimal(0))
+
+
+def count_of(lines: Iterable[CartLineDTO], kind: str) -> int:
+    """How many items of a kind stand on these lines."""
+    return sum(line.quantity for line in lines if line.kind == kind)
+
+
+@dataclass(frozen=True, slots=True)
+class EntrySalesDTO:
+    """What the cart knows of an entry's money: gross revenue in minor units of the page's currency."""
+
+    entry_id: UUID
+    revenue_minor: int
+    orders: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutRequest:
+    """The stored, replayable request for one Checkout session: built in transaction 1, sent with nothing open."""
+
+    order_id: UUID
+    attempt_id: UUID
+    page_id: UUID | None
+    stripe_account: str
+    idempotency_key: str
+    params: dict[str, Any]
+    """Stripe's own parameters, JSON-clean, complete: a replay sends the very same."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFacts:
+    """What Stripe says of one Checkout session, narrowed to what settling needs."""
+
+    id: str
+    stripe_account: str
+    status: str
+    """open | complete | expired"""
+    payment_status: str
+    """paid | unpaid | no_payment_required"""
+    payment_intent: str | None
+    amount_total: int
+    """Minor units."""
+    currency: str
+    """Upper case."""
+    metadata: dict[str, str]
+    livemode: bool
+    expires_at: datetime
+    url: str | None = None
+    client_secret: str | None = None
+    customer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefundFacts:
+    """What Stripe says of one refund. `amount` in minor units."""
+
+    id: str
+    status: str
+    amount: int
+    currency: str
+    failure_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventFacts:
+    """One verified webhook event; `session` is set for checkout.session.* events."""
+
+    id: str
+    type: str
+    stripe_account: str
+    livemode: bool
+    created: datetime
+    session: SessionFacts | None
+
+
+def counts_by_type(ticket_type_ids: Iterable[UUID]) -> dict[UUID, int]:
+    """How many tickets of each type, in id order: the order in which pools are locked."""
+    return dict(sorted(Counter(ticket_type_ids).items()))

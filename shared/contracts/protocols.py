@@ -1,0 +1,236 @@
+"""The services the rooms offer each other. A new method is one commit: protocol, SQL, stub, contract test."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared.contracts.dtos import (
+    CartSummaryDTO,
+    CheckoutRequest,
+    EntrySalesDTO,
+    EventFacts,
+    PageDTO,
+    RefundFacts,
+    SessionFacts,
+    SoldOutLine,
+    TicketDTO,
+)
+from shared.contracts.states import PageRole
+from shared.errors import AppError
+
+
+class SoldOut(AppError):
+    """Some of these tickets are no longer available. No money was taken."""
+
+    status = 409
+    code = "SOLD_OUT"
+
+    def __init__(self, lines: Sequence[SoldOutLine]) -> None:
+        super().__init__(details={"lines": [describe_shortage(line) for line in lines]})
+        self.lines = tuple(lines)
+
+
+def describe_shortage(line: SoldOutLine) -> str:
+    """One sentence for the buyer about a line that could not be claimed."""
+    name = f"{line.entry_title}, {line.ticket_type_name}"
+    if line.closed:
+        return f"{name}: no longer on sale."
+    if line.left <= 0:
+        return f"{name}: sold out. It may come free again if another buyer does not pay."
+    return f"{name}: only {line.left} left, you chose {line.wanted}."
+
+
+class Confirmation(StrEnum):
+    """The answer of `confirm_tickets_for_order`."""
+
+    CONFIRMED = "confirmed"
+    CLOSED = "closed"
+    """An entry was cancelled: nothing was confirmed, the money goes back."""
+
+
+class CalendarService(Protocol):
+    """What events offers: tickets of calendars, their stock, and the pages that sell them.
+
+    Every method runs inside the caller's transaction, flushes and never commits.
+    """
+
+    async def pending_tickets(self, session: AsyncSession, *, user_id: UUID) -> list[TicketDTO]:
+        """The tickets in a user's cart, by page, start, type and id (spec: B6)."""
+        ...
+
+    async def pending_count(self, session: AsyncSession, *, user_id: UUID) -> int:
+        """How many tickets are in a user's cart; for the badge, so one cheap statement."""
+        ...
+
+    async def set_pending_quantity(
+        self, session: AsyncSession, *, user_id: UUID, ticket_type_id: UUID, quantity: int
+    ) -> int:
+        """Make exactly `quantity` pending tickets of a type (0 removes them); returns the number before.
+
+        Raises `AppError` 422 where the type's smallest or largest number, or the limit per user, is broken,
+        404 for an unknown type, 409 where it is not on sale.
+        """
+        ...
+
+    async def remove_pending_tickets(
+        self, session: AsyncSession, *, user_id: UUID, page_id: UUID | None = None
+    ) -> int:
+        """Empty the cart, or a page's part of it; returns how many went."""
+        ...
+
+    async def claim_tickets_for_order(
+        self,
+        session: AsyncSession,
+        order_id: UUID,
+        user_id: UUID,
+        page_id: UUID | None = None,
+        *,
+        ticket_ids: Sequence[UUID] | None = None,
+        reserved_until: datetime,
+    ) -> None:
+        """`pending` → `reserved` for exactly these tickets (all of the user's, or of the page, if None), all or none.
+
+        Raises `SoldOut` with the lines that do not fit; then nothing was changed (spec: B8).
+        """
+        ...
+
+    async def confirm_tickets_for_order(self, session: AsyncSession, order_id: UUID) -> Confirmation:
+        """`reserved` → `confirmed`, door codes made, once: a second call changes nothing (spec: B7)."""
+        ...
+
+    async def release_tickets_for_order(self, session: AsyncSession, order_id: UUID) -> int:
+        """`reserved` → `pending`: stock back, tickets back in the cart (spec: B9); returns how many."""
+        ...
+
+    async def hold_tickets_until(
+        self, session: AsyncSession, order_id: UUID, *, reserved_until: datetime | None
+    ) -> None:
+        """Move the hold of an order's reserved tickets (UTC); None = no clock, while money is on its way."""
+        ...
+
+    async def get_tickets_for_order(self, session: AsyncSession, order_id: UUID) -> list[TicketDTO]:
+        """The tickets of one order with their states (spec: B14)."""
+        ...
+
+    async def get_tickets_for_orders(
+        self, session: AsyncSession, order_ids: Sequence[UUID]
+    ) -> dict[UUID, list[TicketDTO]]:
+        """The same for many orders in one statement; every id asked for is a key."""
+        ...
+
+    async def lapsed_orders(
+        self, session: AsyncSession, *, ticket_type_ids: Sequence[UUID], now: datetime, limit: int = 5
+    ) -> list[UUID]:
+        """Orders whose hold on these types' pools lapsed before `now`, oldest first: candidates for release."""
+        ...
+
+    async def get_pages(self, session: AsyncSession, page_ids: Sequence[UUID]) -> dict[UUID, PageDTO]:
+        """Pages by id; unknown ids are absent."""
+        ...
+
+    async def get_page_by_slug(self, session: AsyncSession, slug: str) -> PageDTO | None:
+        """A page by its address."""
+        ...
+
+    async def pages_of_member(
+        self, session: AsyncSession, *, user_id: UUID
+    ) -> list[tuple[PageDTO, PageRole]]:
+        """The pages a user works for, by name."""
+        ...
+
+    async def orders_by_ticket_code(
+        self, session: AsyncSession, *, page_id: UUID, code: str
+    ) -> list[UUID]:
+        """Orders on this page that hold the ticket with this door code; for the organizer's search."""
+        ...
+
+
+class CartService(Protocol):
+    """What cart offers: the summary of a user's cart, and what was earned."""
+
+    async def cart_summary(self, session: AsyncSession, *, user_id: UUID) -> CartSummaryDTO:
+        """Lines, counts and totals of a user's cart (spec: B10)."""
+        ...
+
+    async def badge_count(self, session: AsyncSession, *, user_id: UUID) -> int:
+        """The number on the cart's badge, in as few statements as there are kinds."""
+        ...
+
+    async def entry_sales(
+        self, session: AsyncSession, *, page_id: UUID
+    ) -> Mapping[UUID, EntrySalesDTO]:
+        """Revenue and paid orders per entry of a page."""
+        ...
+
+    async def open_order_href(self, session: AsyncSession, *, user_id: UUID) -> str | None:
+        """Address of the user's unfinished checkout, if there is one that holds stock."""
+        ...
+
+
+class PaymentsUnavailable(AppError):
+    """The payment provider did not answer. No money was taken and your tickets stay held; please try again in a moment."""
+
+    status = 503
+    code = "PAYMENTS_UNAVAILABLE"
+
+
+class PaymentsRefused(AppError):
+    """The payment provider refused this request. No money was taken."""
+
+    status = 502
+    code = "PAYMENTS_REFUSED"
+
+
+class SignatureInvalid(AppError):
+    """The webhook's signature could not be verified."""
+
+    status = 400
+    code = "SIGNATURE_INVALID"
+
+
+class Payments(Protocol):
+    """Stripe, seen from the cart. Every call refuses to run while a transaction of this task is open.
+
+    Raises `PaymentsUnavailable` where the outcome is unknown (time-out, 5xx, 429), `PaymentsRefused` where
+    Stripe has said no for good.
+    """
+
+    livemode: bool
+
+    async def customer_for(
+        self, *, user_id: UUID, email: str, stripe_account: str, installation_id: UUID
+    ) -> str:
+        """Create the user's customer under a key of its own (spec: E5); a repeat returns the same id."""
+        ...
+
+    async def create_checkout_session(self, request: CheckoutRequest) -> SessionFacts:
+        """The one place a Checkout session is made (spec: F1); replays `request` under its stored key."""
+        ...
+
+    async def retrieve_session(self, session_id: str, *, stripe_account: str) -> SessionFacts | None:
+        """What Stripe says of a session now; None where it does not know the id."""
+        ...
+
+    async def expire_session(self, session_id: str, *, stripe_account: str) -> SessionFacts:
+        """Expire the session if it is open; answers the session as it then stands, whatever that is."""
+        ...
+
+    async def refund(
+        self,
+        *,
+        refund_id: UUID,
+        payment_intent: str,
+        amount: int,
+        stripe_account: str,
+        metadata: Mapping[str, str],
+    ) -> RefundFacts:
+        """Refund `amount` minor units of a payment, once per `refund_id`: looks first, then creates under its key."""
+        ...
+
+    def read_event(self, body: bytes, signature: str | None) -> EventFacts:
+        """Verify a webhook's bytes against every signing secret; raises `SignatureInvalid`."""
+        ...

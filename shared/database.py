@@ -1,0 +1,147 @@
+"""Engine, session factory and model base. Imports no quart.
+
+READ COMMITTED throughout; `lock_timeout` is set so that nobody waits for ever. Which task has a transaction open is
+remembered, so that a network call inside one can be refused (`refuse_open_transaction`).
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any, ParamSpec, TypeVar
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import BigInteger, DateTime, MetaData, String, event
+from sqlalchemy.dialects.postgresql import CHAR, JSONB
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Session, SessionTransaction
+
+Sessions = async_sessionmaker[AsyncSession]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+LOCK_TIMEOUT = "5s"
+STATEMENT_TIMEOUT = "30s"
+RETRIED_STATES = frozenset({"40P01", "40001", "55P03"})  # deadlock, serialization failure, lock not available
+
+
+class Base(DeclarativeBase):
+    """Base of all models: explicit constraint names (Alembic needs them), UTC times, bigint money."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads this name from the class
+        UUID: PG_UUID(as_uuid=True),
+        datetime: DateTime(timezone=True),
+        str: String(),
+        dict[str, Any]: JSONB(),
+    }
+
+
+class Minor(BigInteger):
+    """An amount in minor units of the row's currency."""
+
+
+def currency_type() -> CHAR:
+    """ISO 4217 code, upper case."""
+    return CHAR(3)
+
+
+_open_transactions: "WeakKeyDictionary[asyncio.Task[Any], int]" = WeakKeyDictionary()
+
+
+class TrackedSession(Session):
+    """The synchronous half of every AsyncSession of ours; a class of its own so that events attach to it alone."""
+
+
+@event.listens_for(TrackedSession, "after_begin")
+def _note_begin(session: Session, transaction: SessionTransaction, _connection: Connection) -> None:
+    task = asyncio.current_task()
+    if task is not None and transaction.parent is None and "task" not in session.info:
+        session.info["task"] = task
+        _open_transactions[task] = _open_transactions.get(task, 0) + 1
+
+
+@event.listens_for(TrackedSession, "after_transaction_end")
+def _note_end(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None and "task" in session.info:
+        task = session.info.pop("task")
+        _open_transactions[task] = _open_transactions.get(task, 1) - 1
+
+
+class OpenTransaction(RuntimeError):
+    """A network call was tried while this task has a database transaction open: a bug in our code."""
+
+
+def refuse_open_transaction() -> None:
+    """Raise OpenTransaction where the current task holds a transaction; called before every call to Stripe."""
+    task = asyncio.current_task()
+    if task is not None and _open_transactions.get(task, 0) > 0:
+        raise OpenTransaction
+
+
+class Database:
+    """One engine for a process; `sessions` for what writes, `read()` for single statements without BEGIN and COMMIT."""
+
+    def __init__(self, url: str, *, pool_size: int = 10, application: str = "tillgate") -> None:
+        self.engine: AsyncEngine = create_async_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_pre_ping=False,
+            connect_args={
+                "server_settings": {
+                    "application_name": application,
+                    "lock_timeout": LOCK_TIMEOUT,
+                    "statement_timeout": STATEMENT_TIMEOUT,
+                    "timezone": "UTC",
+                    # short statements by the thousand: compiling them costs more than it saves
+                    "jit": "off",
+                }
+            },
+        )
+        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self.sessions: Sessions = async_sessionmaker(
+            self.engine, expire_on_commit=False, sync_session_class=TrackedSession
+        )
+
+    def read(self) -> AsyncConnection:
+        """`async with database.read() as connection`: each statement stands alone; for hot public pages."""
+        return self._autocommit.connect()
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        await self.engine.dispose()
+
+
+def sqlstate(error: DBAPIError) -> str | None:
+    """PostgreSQL's five-character code behind a database error."""
+    return getattr(error.orig, "sqlstate", None)
+
+
+async def retrying(
+    process: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Run one short transaction again on deadlock, serialization failure or lock time-out: three tries, then the error.
+
+    `process` must open its own session: a transaction that failed cannot be continued.
+    """
+    for attempt in range(3):
+        try:
+            return await process(*args, **kwargs)
+        except DBAPIError as error:
+            if sqlstate(error) not in RETRIED_STATES or attempt == 2:
+                raise
+            await asyncio.sleep(random.uniform(0.01, 0.05) * (attempt + 1))  # noqa: S311 - jitter, not a secret
+    raise AssertionError("unreachable")

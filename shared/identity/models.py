@@ -1,0 +1,67 @@
+"""Tables of identity: users, sign-in challenges and failures."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.database import Base
+from shared.ids import new_id
+
+
+class User(Base):
+    """Somebody who signs in. `version` grows when all devices are signed out; the cookie carries it."""
+
+    __tablename__ = "users"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    email: Mapped[str] = mapped_column(unique=True)
+    """Normalised by identity's `normalise_email`."""
+    name: Mapped[str] = mapped_column(default="", server_default="")
+    version: Mapped[int] = mapped_column(default=1, server_default="1")
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class SignInChallenge(Base):
+    """One mail with a link and a code. Both are stored as HMACs only; single use, 15 minutes, five tries."""
+
+    __tablename__ = "sign_in_challenges"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    email: Mapped[str]
+    token_hash: Mapped[str] = mapped_column(unique=True)
+    code_hash: Mapped[str]
+    next: Mapped[str] = mapped_column(default="/", server_default="/")
+    tries: Mapped[int] = mapped_column(default=0, server_default="0")
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+
+    __table_args__ = (Index("ix_sign_in_challenges_email_created_at", "email", "created_at"),)
+
+
+class SignInFailure(Base):
+    """A wrong code for an address: twenty a day, then only the link works."""
+
+    __tablename__ = "sign_in_failures"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    email: Mapped[str]
+    at: Mapped[datetime]
+
+    __table_args__ = (Index("ix_sign_in_failures_email_at", "email", "at"),)
+
+
+class RateLimit(Base):
+    """Theoretical arrival time per key (GCRA); one truth for all workers."""
+
+    __tablename__ = "rate_limits"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    tat: Mapped[datetime]
+
+
+def user_fk() -> ForeignKey:
+    """Foreign key to users, for tables of either domain: identity is shared ground."""
+    return ForeignKey("users.id")

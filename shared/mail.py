@@ -1,0 +1,56 @@
+"""Mails are rows that are owed: rendered and written in the transaction that causes them, sent later by the worker.
+
+A mail that cannot be sent never breaks what caused it.
+"""
+
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared.jobs import nudge
+from shared.models import OutgoingMail
+from shared.settings import ROOT
+
+
+@lru_cache
+def _templates() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(ROOT / "templates"),
+        autoescape=lambda name: bool(name and name.endswith(".html")),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment
+
+
+async def owe_mail(
+    session: AsyncSession,
+    *,
+    to: str,
+    template: str,
+    now: datetime,
+    dedupe_key: str | None = None,
+    **context: Any,
+) -> None:
+    """Owe one mail from `templates/mail/<template>.txt` (first line: subject) and `.html`; once per `dedupe_key`."""
+    lines = _templates().get_template(f"mail/{template}.txt").render(**context).strip().split("\n", 1)
+    html = _templates().get_template(f"mail/{template}.html").render(subject=lines[0], **context)
+    await session.execute(
+        insert(OutgoingMail)
+        .values(
+            to=to,
+            subject=lines[0].strip(),
+            text=lines[-1].strip(),
+            html=html,
+            dedupe_key=dedupe_key,
+            next_try_at=now,
+            created_at=now,
+        )
+        .on_conflict_do_nothing(index_elements=["dedupe_key"])
+    )
+    await nudge(session, "mail")

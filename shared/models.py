@@ -1,0 +1,73 @@
+"""Tables that no domain owns: the installation, the audit log, outgoing mail, the worker's heartbeat."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import CheckConstraint, Index, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.database import Base
+from shared.ids import new_id
+
+
+class Installation(Base):
+    """One row: the random id that marks every object we create at Stripe as ours."""
+
+    __tablename__ = "installation"
+
+    id: Mapped[int] = mapped_column(primary_key=True, default=1)
+    installation_id: Mapped[UUID] = mapped_column(default=uuid4)
+
+    __table_args__ = (CheckConstraint("id = 1", name="single_row"),)
+
+
+class AuditEntry(Base):
+    """Who did what to which row, and how it was before and after."""
+
+    __tablename__ = "audit_log"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    actor: Mapped[str]
+    """user:<id> | worker | stripe | operator"""
+    subject: Mapped[str]
+    """order | entry | page | …"""
+    subject_id: Mapped[UUID]
+    what: Mapped[str]
+    before: Mapped[dict[str, Any] | None]
+    after: Mapped[dict[str, Any] | None]
+
+    __table_args__ = (Index("ix_audit_log_subject", "subject_id", "at"),)
+
+
+class OutgoingMail(Base):
+    """A mail that is owed. Written in the transaction that causes it; sent by the worker, as often as it takes."""
+
+    __tablename__ = "outgoing_mail"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    to: Mapped[str]
+    subject: Mapped[str]
+    text: Mapped[str]
+    html: Mapped[str]
+    dedupe_key: Mapped[str | None] = mapped_column(unique=True)
+    """Such as `order-paid:<id>`: the same mail is never owed twice."""
+    state: Mapped[str] = mapped_column(default="due", server_default="due")
+    """due | sent | failed"""
+    tries: Mapped[int] = mapped_column(default=0, server_default="0")
+    next_try_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_error: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    sent_at: Mapped[datetime | None]
+
+    __table_args__ = (Index("ix_outgoing_mail_due", "next_try_at", postgresql_where=text("state = 'due'")),)
+
+
+class Heartbeat(Base):
+    """When a worker was last alive."""
+
+    __tablename__ = "heartbeats"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime]

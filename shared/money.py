@@ -1,0 +1,85 @@
+"""Money as whole minor units of a currency: conversion, formatting and splitting without losing a cent."""
+
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
+
+from babel.core import Locale
+from babel.numbers import format_currency, get_currency_symbol
+
+# Currencies whose minor unit is not 1/100. Source: Stripe's "supported currencies" page, zero- and three-decimal lists.
+ZERO_DECIMAL = frozenset("BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF".split())
+THREE_DECIMAL = frozenset("BHD JOD KWD OMR TND".split())
+
+# Smallest charge in minor units. Source: Stripe's "minimum charge amounts" table; others are left to Stripe's answer.
+MINIMUM_CHARGE = {
+    "USD": 50, "EUR": 50, "GBP": 30, "CHF": 50, "CAD": 50, "AUD": 50, "NZD": 50, "SGD": 50, "BRL": 50,
+    "DKK": 250, "NOK": 300, "SEK": 300, "PLN": 200, "CZK": 1500, "HUF": 17500, "RON": 200, "BGN": 100,
+    "HKD": 400, "JPY": 50, "MXN": 1000, "MYR": 200, "THB": 1000, "AED": 200, "INR": 50,
+}  # fmt: skip
+
+MAXIMUM_CHARGE = 99_999_999  # Stripe: eight digits at most
+
+_LOCALE = Locale("en")
+
+
+def exponent(currency: str) -> int:
+    """Decimal places of a currency's minor unit: 0, 2 or 3."""
+    code = currency.upper()
+    if code in ZERO_DECIMAL:
+        return 0
+    return 3 if code in THREE_DECIMAL else 2
+
+
+def to_minor(amount: Decimal, currency: str) -> int:
+    """Major units → minor units, half up. Raises ValueError for an amount that is not finite."""
+    if not amount.is_finite():
+        raise ValueError(f"not an amount: {amount}")
+    return int(amount.scaleb(exponent(currency)).quantize(Decimal(1), rounding=ROUND_HALF_UP))
+
+
+def to_major(minor: int, currency: str) -> Decimal:
+    """Minor units → major units, exact, with the currency's decimal places."""
+    return Decimal(minor).scaleb(-exponent(currency))
+
+
+@lru_cache(maxsize=4096)
+def format_minor(minor: int, currency: str) -> str:
+    """Minor units for people: `€12.50`, `¥1,200`, `KWD 1.250`. Cached: prices repeat."""
+    places = exponent(currency)
+    gap = "\N{NO-BREAK SPACE}" if get_currency_symbol(currency, _LOCALE).isalpha() else ""
+    pattern = f"¤{gap}#,##0" + ("." + "0" * places if places else "")
+    return format_currency(
+        to_major(minor, currency), currency, locale=_LOCALE, currency_digits=False, format=pattern
+    )
+
+
+def format_major(amount: Decimal, currency: str) -> str:
+    """Major units for people."""
+    return format_minor(to_minor(amount, currency), currency)
+
+
+def split(minor: int, parts: int) -> list[int]:
+    """Split an amount into `parts` that differ by at most one unit and add up exactly."""
+    if parts < 1:
+        raise ValueError("parts must be at least 1")
+    base, rest = divmod(minor, parts)
+    return [base + (1 if index < rest else 0) for index in range(parts)]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Money:
+    """An amount in minor units of one currency."""
+
+    amount: int
+    currency: str
+
+    def __add__(self, other: "Money") -> "Money":
+        """Sum of two amounts of the same currency; ValueError for different ones."""
+        if other.currency != self.currency:
+            raise ValueError(f"cannot add {other.currency} to {self.currency}")
+        return Money(self.amount + other.amount, self.currency)
+
+    def __str__(self) -> str:
+        """For people."""
+        return format_minor(self.amount, self.currency)

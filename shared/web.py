@@ -1,0 +1,138 @@
+"""The web shell both domains share: the app class, the session of a request, and how answers and errors are shown.
+
+A request is one transaction: it opens at the first statement, commits when the status is below 400, rolls back otherwise.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any, cast
+from urllib.parse import urlencode
+
+import structlog
+from quart import Quart, Response, current_app, g, jsonify, redirect, render_template, request
+from sqlalchemy.ext.asyncio import AsyncSession
+from werkzeug.exceptions import HTTPException
+
+from shared.clock import Clock
+from shared.database import Database
+from shared.errors import AppError, SignInRequired
+from shared.services import Services
+from shared.settings import Settings
+
+log = structlog.get_logger()
+
+Sweep = Callable[[datetime], Awaitable[int]]
+"""Does the due work of one kind; takes the time, returns how many rows it handled."""
+
+
+class Tillgate(Quart):
+    """Quart with our parts on it, typed."""
+
+    settings: Settings
+    database: Database
+    services: Services
+    clock: Clock
+    sweeps: dict[str, Sweep]
+    """Due work by name; the worker runs all of them every 15 s and one at once when it is nudged."""
+
+
+def shop() -> Tillgate:
+    """The running app, typed."""
+    return cast("Tillgate", current_app)
+
+
+def now() -> datetime:
+    """The app's clock; routes read it once and pass it on."""
+    return shop().clock.now()
+
+
+def db_session() -> AsyncSession:
+    """This request's session; its transaction begins with the first statement."""
+    if "db_session" not in g:
+        g.db_session = shop().database.sessions()
+    return cast("AsyncSession", g.db_session)
+
+
+def wants_fragment() -> bool:
+    """Whether htmx asked and a piece of the page is enough (a boosted page change wants the whole)."""
+    return request.headers.get("HX-Request") == "true" and request.headers.get("HX-Boosted") != "true"
+
+
+def is_api() -> bool:
+    """Whether errors are told as JSON."""
+    return request.path.startswith("/api/")
+
+
+def see_other(location: str) -> Response:
+    """303: the browser goes on with GET, so a reload does not submit again."""
+    return cast("Response", redirect(location, code=303))
+
+
+def init_web(app: Tillgate) -> None:
+    """Register the transaction of a request and the one error handler."""
+    app.after_request(_finish_transaction)
+    app.teardown_request(_close_session)
+    app.register_error_handler(AppError, _show_app_error)
+    app.register_error_handler(HTTPException, _show_http_error)
+    app.register_error_handler(Exception, _show_bug)
+
+
+async def _finish_transaction(response: Response) -> Response:
+    session: AsyncSession | None = g.pop("db_session", None)
+    if session is not None:
+        try:
+            if response.status_code < 400:
+                await session.commit()
+            else:
+                await session.rollback()
+        finally:
+            await session.close()
+    return response
+
+
+async def _close_session(_error: BaseException | None) -> None:
+    session: AsyncSession | None = g.pop("db_session", None)
+    if session is not None:
+        await session.close()
+
+
+def error_body(message: str, details: dict[str, Any], code: str) -> dict[str, Any]:
+    """The one error shape (spec: D9)."""
+    return {"error": message, "details": details, "code": code}
+
+
+async def _show_app_error(error: AppError) -> tuple[Response | str, int]:
+    if isinstance(error, SignInRequired) and not is_api() and request.method == "GET":
+        target = request.full_path.rstrip("?")
+        return see_other(f"/sign-in?{urlencode({'next': target})}"), 303
+    return await show_error(error.status, error.message, error.details, error.code)
+
+
+async def _show_http_error(error: HTTPException) -> tuple[Response | str, int]:
+    status = error.code or 500
+    message = HTTP_MESSAGES.get(status, error.description or error.name)
+    return await show_error(status, message, {}, error.name.upper().replace(" ", "_"))
+
+
+async def _show_bug(error: Exception) -> tuple[Response | str, int]:
+    log.error("request failed", path=request.path, method=request.method, exc_info=error)
+    return await show_error(500, HTTP_MESSAGES[500], {}, "INTERNAL_ERROR")
+
+
+async def show_error(
+    status: int, message: str, details: dict[str, Any], code: str
+) -> tuple[Response | str, int]:
+    """An error as JSON, as a fragment in place, or as a page, whatever the asker can show."""
+    if is_api():
+        return jsonify(error_body(message, details, code)), status
+    template = "errors/_message.html" if wants_fragment() else "errors/error.html"
+    return await render_template(template, status=status, message=message, details=details), status
+
+
+HTTP_MESSAGES = {
+    400: "We could not read that request.",
+    404: "There is nothing at this address. It may have moved.",
+    405: "This address does not take that kind of request.",
+    413: "That is too large: at most 1 MB.",
+    500: "Something went wrong on our side. No money was taken by this step; please try again in a moment.",
+}
