@@ -215,6 +215,12 @@ class Payments(Protocol):
         """What Stripe says of a session now; None where it does not know the id."""
         ...
 
+    async def find_session(
+        self, request: CheckoutRequest, *, created_after: datetime
+    ) -> SessionFacts | None:
+        """The session of an attempt too old to be replayed; None where it was never made."""
+        ...
+
     async def expire_session(self, session_id: str, *, stripe_account: str) -> SessionFacts:
         """Expire the session if it is open; answers the session as it then stands, whatever that is."""
         ...
@@ -233,4 +239,8 @@ class Payments(Protocol):
 
     def read_event(self, body: bytes, signature: str | None) -> EventFacts:
         """Verify a webhook's bytes against every signing secret; raises `SignatureInvalid`."""
+        ...
+
+    def read_stored_event(self, body: bytes) -> EventFacts:
+        """Read an event from our own inbox; its signature was verified when it came in."""
         ...
