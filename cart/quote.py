@@ -60,9 +60,7 @@ def unit_amount(line: CartLineDTO) -> int:
 
 def fingerprint(lines: Sequence[CartLineDTO]) -> str:
     """What the buyer saw, as a short text: the very items with their prices. Two carts alike have the same."""
-    seen = sorted(
-        f"{item}:{unit_amount(line)}:{line.currency}" for line in lines for item in line.item_ids
-    )
+    seen = sorted(f"{item}:{unit_amount(line)}:{line.currency}" for line in lines for item in line.item_ids)
     return hashlib.sha256("\n".join(seen).encode()).hexdigest()
 
 

@@ -41,7 +41,9 @@ class SqlCartService:
                 func.count(OrderLine.order_id.distinct()).label("orders"),
             )
             .join(Order, Order.id == OrderLine.order_id)
-            .where(OrderLine.page_id == page_id, Order.state == OrderState.PAID, OrderLine.entry_id.is_not(None))
+            .where(
+                OrderLine.page_id == page_id, Order.state == OrderState.PAID, OrderLine.entry_id.is_not(None)
+            )
             .group_by(OrderLine.entry_id)
         )
         return {row.entry_id: EntrySalesDTO(row.entry_id, int(row.revenue), row.orders) for row in rows}

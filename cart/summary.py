@@ -11,7 +11,9 @@ from shared.contracts.dtos import CartGroupDTO, CartLineDTO, CartSummaryDTO, Pag
 
 def ticket_lines(tickets: Sequence[TicketDTO]) -> list[CartLineDTO]:
     """Pending tickets as lines, one per type; the tickets come sorted by page, start and type (spec: B6)."""
-    return [_ticket_line(list(same)) for _, same in groupby(tickets, key=lambda ticket: ticket.ticket_type_id)]
+    return [
+        _ticket_line(list(same)) for _, same in groupby(tickets, key=lambda ticket: ticket.ticket_type_id)
+    ]
 
 
 def _ticket_line(tickets: list[TicketDTO]) -> CartLineDTO:

@@ -141,7 +141,9 @@ class StripePayments:
         if "customer" in request.params:
             params["customer"] = request.params["customer"]
         listed = await _answer(
-            self.client.v1.checkout.sessions.list_async(params=params, options=_account(request.stripe_account))
+            self.client.v1.checkout.sessions.list_async(
+                params=params, options=_account(request.stripe_account)
+            )
         )
         async for found in listed.auto_paging_iter():
             facts = _session_facts(found, request.stripe_account)
