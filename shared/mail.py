@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from shared.formats import install
 from shared.jobs import nudge
 from shared.models import OutgoingMail
 from shared.settings import ROOT
@@ -25,6 +26,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    install(environment)
     return environment
 
 
