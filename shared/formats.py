@@ -1,6 +1,6 @@
 """How money, dates and states are said to people: the filters of every template, of pages and of mails.
 
-Dates are said in the page's time zone, never the machine's. Results are cached: a page shows the same few again and again.
+Dates are said in the page's time zone, never the machine's. Results are cached: pages show the same few over and over.
 """
 
 from collections.abc import Callable
@@ -73,15 +73,19 @@ def clock_time(at: datetime, time_zone: str) -> str:
     return _said(at, time_zone, "HH:mm")
 
 
-@lru_cache(maxsize=2048)
 def when(starts_at: datetime, ends_at: datetime, time_zone: str) -> str:
-    """Friday 12 December 2026, 20:00–23:00 (Vienna); with the second date where the end is not the same evening."""
+    """Friday 12 December 2026, 20:00–23:00 (Vienna): a date that may be read anywhere."""
+    return f"{from_to(starts_at, ends_at, time_zone)} ({zone_name(time_zone)})"
+
+
+def from_to(starts_at: datetime, ends_at: datetime, time_zone: str) -> str:
+    """Friday 12 December 2026, 20:00–23:00; with the second date where the end is not the same evening."""
     start = f"{date_long(starts_at, time_zone)}, {clock_time(starts_at, time_zone)}"
     end = clock_time(ends_at, time_zone)
     same_day = date_long(starts_at, time_zone) == date_long(ends_at, time_zone)
     if same_day or ends_at - starts_at < EVENING:
-        return f"{start}–{end} ({zone_name(time_zone)})"
-    return f"{start} – {date_long(ends_at, time_zone)}, {end} ({zone_name(time_zone)})"
+        return f"{start}–{end}"
+    return f"{start} – {date_long(ends_at, time_zone)}, {end}"
 
 
 @lru_cache(maxsize=128)
@@ -101,7 +105,7 @@ def state_words(state: str, of: str = "ticket") -> str:
 
 @lru_cache(maxsize=64)
 def asset(name: str) -> str:
-    """The address of a file under static/, with its fingerprint: a changed file is fetched at once, others never again."""
+    """The address of a file under static/, with its fingerprint: what has changed is fetched at once."""
     path = ROOT / "static" / name
     if not path.is_file():
         return f"/static/{name}"
@@ -121,6 +125,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "date_short": date_short,
     "date_part": date_part,
     "clock_time": clock_time,
+    "from_to": from_to,
     "when": when,
     "zone_name": zone_name,
     "state_words": state_words,

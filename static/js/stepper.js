@@ -32,17 +32,17 @@ function inWords(minor, { currency, places }) {
 }
 
 function addUp(form) {
-  const priced = [...form.querySelectorAll("input[data-minor]")];
+  const priced = [...form.elements].filter((field) => field.dataset.minor);
   if (!priced.length) return;
   const minor = priced.reduce((sum, input) => sum + numberIn(input) * Number(input.dataset.minor), 0);
   for (const total of document.querySelectorAll("[data-total]")) {
-    total.textContent = inWords(minor, total.dataset);
+    if (total.form === form) total.textContent = inWords(minor, total.dataset);
   }
 }
 
-function refresh(root) {
-  root.querySelectorAll("[data-stepper]").forEach(limitButtons);
-  root.querySelectorAll("form").forEach(addUp);
+function refresh() {
+  document.querySelectorAll("[data-stepper]").forEach(limitButtons);
+  for (const form of document.forms) addUp(form);
 }
 
 document.addEventListener("click", (event) => {
@@ -59,6 +59,6 @@ for (const kind of ["input", "change"]) {
   });
 }
 
-document.addEventListener("htmx:after:swap", () => refresh(document));
+document.addEventListener("htmx:after:swap", refresh);
 // also when the browser restores what was typed
-window.addEventListener("pageshow", () => refresh(document));
+window.addEventListener("pageshow", refresh);
