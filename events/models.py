@@ -182,16 +182,23 @@ class Ticket(Base):
 
     __table_args__ = (
         CheckConstraint(
-            "state IN ('pending', 'reserved', 'confirmed', 'checked_in', 'removed', 'cancelled')", name="state"
+            "state IN ('pending', 'reserved', 'confirmed', 'checked_in', 'removed', 'cancelled')",
+            name="state",
         ),
         CheckConstraint(
-            "state NOT IN ('reserved', 'confirmed', 'checked_in') OR order_id IS NOT NULL", name="held_by_order"
+            "state NOT IN ('reserved', 'confirmed', 'checked_in') OR order_id IS NOT NULL",
+            name="held_by_order",
         ),
-        CheckConstraint("state NOT IN ('confirmed', 'checked_in') OR code IS NOT NULL", name="code_when_confirmed"),
+        CheckConstraint(
+            "state NOT IN ('confirmed', 'checked_in') OR code IS NOT NULL", name="code_when_confirmed"
+        ),
         Index("ix_tickets_pending", "user_id", postgresql_where=sql("state = 'pending'")),
         Index("ix_tickets_order_id", "order_id", postgresql_where=sql("order_id IS NOT NULL")),
         Index(
-            "ix_tickets_reserved", "ticket_type_id", "reserved_until", postgresql_where=sql("state = 'reserved'")
+            "ix_tickets_reserved",
+            "ticket_type_id",
+            "reserved_until",
+            postgresql_where=sql("state = 'reserved'"),
         ),
         Index("ix_tickets_entry_id_state", "entry_id", "state"),
     )
