@@ -9,6 +9,10 @@ from collections.abc import Callable
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
+class StartError(Exception):
+    """A part could not be started or did not go on; the command line shows the message instead of a traceback."""
+
+
 def die_with_parent(number: signal.Signals = signal.SIGTERM) -> Callable[[], None] | None:
     """A `preexec_fn` that has the kernel send `number` to the child when its parent ends, even by kill -9.
 

