@@ -1,4 +1,4 @@
-"""Who may call what: every endpoint needs a signed-in user, except the ones listed here and nowhere else (spec: D10)."""
+"""Who may call what: every endpoint needs a signed-in user, except those listed here, and nowhere else (spec: D10)."""
 
 PUBLIC_ENDPOINTS = frozenset(
     {

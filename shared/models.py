@@ -4,7 +4,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import CheckConstraint, Index, func, text
+from sqlalchemy import CheckConstraint, Index, func
+from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.database import Base
@@ -61,7 +62,7 @@ class OutgoingMail(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     sent_at: Mapped[datetime | None]
 
-    __table_args__ = (Index("ix_outgoing_mail_due", "next_try_at", postgresql_where=text("state = 'due'")),)
+    __table_args__ = (Index("ix_outgoing_mail_due", "next_try_at", postgresql_where=sql("state = 'due'")),)
 
 
 class Heartbeat(Base):

@@ -1,6 +1,6 @@
 """The web shell both domains share: the app class, the session of a request, and how answers and errors are shown.
 
-A request is one transaction: it opens at the first statement, commits when the status is below 400, rolls back otherwise.
+A request is one transaction: it opens at the first statement and commits when the status is below 400.
 """
 
 from collections.abc import Awaitable, Callable

@@ -84,5 +84,6 @@ def clock() -> ManualClock:
 def settings(database_url: str) -> Settings:
     """Settings as in development, on this test's database."""
     return replace(
-        Settings.from_env({"TILLGATE_ENV": "test", "PUBLIC_URL": "http://shop.test"}), database_url=database_url
+        Settings.from_env({"TILLGATE_ENV": "test", "PUBLIC_URL": "http://shop.test"}),
+        database_url=database_url,
     )

@@ -150,9 +150,7 @@ class CalendarService(Protocol):
         """The pages a user works for, by name."""
         ...
 
-    async def orders_by_ticket_code(
-        self, session: AsyncSession, *, page_id: UUID, code: str
-    ) -> list[UUID]:
+    async def orders_by_ticket_code(self, session: AsyncSession, *, page_id: UUID, code: str) -> list[UUID]:
         """Orders on this page that hold the ticket with this door code; for the organizer's search."""
         ...
 
@@ -168,9 +166,7 @@ class CartService(Protocol):
         """The number on the cart's badge, in as few statements as there are kinds."""
         ...
 
-    async def entry_sales(
-        self, session: AsyncSession, *, page_id: UUID
-    ) -> Mapping[UUID, EntrySalesDTO]:
+    async def entry_sales(self, session: AsyncSession, *, page_id: UUID) -> Mapping[UUID, EntrySalesDTO]:
         """Revenue and paid orders per entry of a page."""
         ...
 
@@ -180,7 +176,7 @@ class CartService(Protocol):
 
 
 class PaymentsUnavailable(AppError):
-    """The payment provider did not answer. No money was taken and your tickets stay held; please try again in a moment."""
+    """The payment provider did not answer. Your tickets stay held; please try again in a moment."""
 
     status = 503
     code = "PAYMENTS_UNAVAILABLE"
@@ -223,6 +219,10 @@ class Payments(Protocol):
         """What Stripe says of a session now; None where it does not know the id."""
         ...
 
+    async def find_session(self, request: CheckoutRequest, *, created_after: datetime) -> SessionFacts | None:
+        """The session of an attempt too old to be replayed; None where it was never made."""
+        ...
+
     async def expire_session(self, session_id: str, *, stripe_account: str) -> SessionFacts:
         """Expire the session if it is open; answers the session as it then stands, whatever that is."""
         ...
@@ -241,4 +241,8 @@ class Payments(Protocol):
 
     def read_event(self, body: bytes, signature: str | None) -> EventFacts:
         """Verify a webhook's bytes against every signing secret; raises `SignatureInvalid`."""
+        ...
+
+    def read_stored_event(self, body: bytes) -> EventFacts:
+        """Read an event from our own inbox; its signature was verified when it came in."""
         ...
