@@ -75,7 +75,7 @@ class Offer:
         return SaleState.ON_SALE
 
 
-_type_pool, _entry_pool = aliased(Pool), aliased(Pool)
+TYPE_POOL, ENTRY_POOL = aliased(Pool), aliased(Pool)
 
 OFFER_COLUMNS = (
     TicketType.id,
@@ -90,13 +90,13 @@ OFFER_COLUMNS = (
     TicketType.sale_ends_at,
     Entry.state,
     Entry.ends_at,
-    _type_pool.closed | _entry_pool.closed,
-    _type_pool.id,
-    _type_pool.capacity,
-    _type_pool.allocated,
-    _entry_pool.id,
-    _entry_pool.capacity,
-    _entry_pool.allocated,
+    TYPE_POOL.closed | ENTRY_POOL.closed,
+    TYPE_POOL.id,
+    TYPE_POOL.capacity,
+    TYPE_POOL.allocated,
+    ENTRY_POOL.id,
+    ENTRY_POOL.capacity,
+    ENTRY_POOL.allocated,
 )
 """In the order of Offer's fields."""
 
@@ -105,8 +105,8 @@ def join_offer(query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
     """Join a query that has TicketType with what OFFER_COLUMNS need."""
     return (
         query.join(Entry, Entry.id == TicketType.entry_id)
-        .join(_type_pool, _type_pool.id == TicketType.pool_id)
-        .join(_entry_pool, _entry_pool.id == Entry.pool_id)
+        .join(TYPE_POOL, TYPE_POOL.id == TicketType.pool_id)
+        .join(ENTRY_POOL, ENTRY_POOL.id == Entry.pool_id)
     )
 
 

@@ -3,7 +3,6 @@
 Every change locks the user first, so that two tabs cannot both pass a limit.
 """
 
-from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -119,8 +118,23 @@ async def _lock_pending(session: AsyncSession, user_id: UUID) -> Pending:
 async def _check(
     session: AsyncSession, offer: Offer, pending: Pending, quantity: int, *, now: datetime
 ) -> None:
-    """Raise what the buyer is told where `quantity` cannot be; taking tickets out is always allowed."""
     before = len(pending.get(offer.ticket_type_id, ()))
+    in_cart = sum(len(ids) for ids in pending.values())
+    check_number(offer, quantity, before=before, in_cart=in_cart, now=now)
+    if (
+        quantity > before
+        and is_short(offer, quantity)
+        and not await has_lapsed_holds(session, offer.entry_id, now=now)
+    ):
+        raise SoldOut([sold_out_line(offer, quantity, closed=False)])
+
+
+def check_number(offer: Offer, quantity: int, *, before: int = 0, in_cart: int = 0, now: datetime) -> None:
+    """Raise what the buyer is told where `quantity` of a type cannot be in the cart, stock left aside.
+
+    `before`: how many of the type are in it, `in_cart`: tickets of all types. Taking out is always allowed, down to
+    the type's smallest number or to none.
+    """
     if quantity == 0:
         return
     if not offer.min_per_order <= quantity <= offer.max_per_order:
@@ -129,15 +143,13 @@ async def _check(
         return
     if (state := offer.sale_state(now)) is not SaleState.ON_SALE:
         raise Conflict(REFUSALS[state])
-    total = Counter({type_id: len(ids) for type_id, ids in pending.items()}).total()
-    if total - before + quantity > MAX_PENDING:
-        raise Invalid(f"A cart holds at most {MAX_PENDING} tickets; {total} are in yours.")
-    if (
-        offer.left is not None
-        and quantity > offer.left
-        and not await has_lapsed_holds(session, offer.entry_id, now=now)
-    ):
-        raise SoldOut([sold_out_line(offer, quantity, closed=False)])
+    if in_cart - before + quantity > MAX_PENDING:
+        raise Invalid(f"A cart holds at most {MAX_PENDING} tickets; {in_cart} are in yours.")
+
+
+def is_short(offer: Offer, quantity: int) -> bool:
+    """Whether fewer than `quantity` are left."""
+    return offer.left is not None and quantity > offer.left
 
 
 def per_order_message(smallest: int, largest: int, in_cart: int = 0) -> str:
