@@ -3,6 +3,7 @@
 PUBLIC_ENDPOINTS = frozenset(
     {
         "static",
+        "accent",  # a colour as a stylesheet
         # public shop pages
         "events.home",
         "events.page",
