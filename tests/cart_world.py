@@ -106,9 +106,7 @@ class World:
 
     async def release(self, order_id: UUID, *, to: OrderState = OrderState.EXPIRED) -> OrderState:
         """What the sweep and "give the tickets back" do."""
-        return await release.release(
-            self.sessions, self.till, order_id=order_id, now=self.clock.now(), to=to
-        )
+        return await release.release(self.sessions, self.till, order_id=order_id, now=self.clock.now(), to=to)
 
     async def order(self, order_id: UUID) -> Order:
         """The order as it stands."""

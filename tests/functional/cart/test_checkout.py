@@ -55,13 +55,9 @@ async def test_double_click_gives_one_order_and_one_session(world: World) -> Non
     user_id = await world.buyer()
     await world.put(user_id, kind, 2)
     seen = await world.seen(user_id)
-    first, second = await asyncio.gather(
-        world.start(user_id, seen=seen), world.start(user_id, seen=seen)
-    )
+    first, second = await asyncio.gather(world.start(user_id, seen=seen), world.start(user_id, seen=seen))
     assert first == second
-    one, two = await asyncio.gather(
-        world.hand_over(user_id, first[0]), world.hand_over(user_id, first[0])
-    )
+    one, two = await asyncio.gather(world.hand_over(user_id, first[0]), world.hand_over(user_id, first[0]))
     assert one.session_id == two.session_id
     assert await world.count(Order) == 1
     assert len(world.payments.sessions) == 1
