@@ -101,7 +101,7 @@ def demo(port: int, reset: bool) -> None:
 
 @contextmanager
 def environment() -> Iterator[Settings]:
-    """The settings with a database: DATABASE_URL's, or (never in production) the embedded one, for the block."""
+    """The settings with a database: DATABASE_URL's, or (never in production) the embedded one."""
     settings = Settings.from_env()
     if settings.database_url:
         yield settings
