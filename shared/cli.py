@@ -59,8 +59,8 @@ def serve(bind: str, workers: int, only: str | None) -> None:
 @main.command()
 def worker() -> None:
     """Run due work: mails, lapsed holds, refunds."""
-    from shared.jobs import run_worker
     from shared.serving import build
+    from shared.worker import run_worker
 
     with environment():
         asyncio.run(run_worker(build()))
