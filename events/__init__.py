@@ -1,1 +1,1 @@
-"""What is for sale and how many are left: pages, calendars, entries, ticket types, tickets. Never imports cart."""
+"""What is for sale and how many are left: pages, entries, ticket types, tickets. Never imports cart."""

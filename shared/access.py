@@ -16,6 +16,7 @@ PUBLIC_ENDPOINTS = frozenset(
         "identity.code",
         "identity.link",
         "identity.use_link",
+        "identity.sign_out",  # pressed twice, or after the cookie ran out: still the home page
         # health
         "health.live",
         "health.ready",
@@ -30,3 +31,6 @@ PUBLIC_ENDPOINTS = frozenset(
 
 ORIGIN_EXEMPT_ENDPOINTS = frozenset({"cart.stripe_webhook"})
 """Unsafe requests that come from a server, not a browser; they prove themselves otherwise."""
+
+KEEPABLE_ENDPOINTS = frozenset({"events.home", "events.page", "events.entry"})
+"""Pages without secrets: a browser may keep them for its back button, and asks before it shows them anew."""

@@ -37,9 +37,13 @@ async def owe_mail(
     template: str,
     now: datetime,
     dedupe_key: str | None = None,
+    expires_at: datetime | None = None,
     **context: Any,
 ) -> None:
-    """Owe one mail from `templates/mail/<template>.txt` (first line: subject) and `.html`; once per `dedupe_key`."""
+    """Owe one mail from `templates/mail/<template>.txt` (first line: subject) and `.html`; once per `dedupe_key`.
+
+    With `expires_at` it is a secret: not sent any more after that, and its text is wiped once it is out.
+    """
     lines = _templates().get_template(f"mail/{template}.txt").render(**context).strip().split("\n", 1)
     html = _templates().get_template(f"mail/{template}.html").render(subject=lines[0], **context)
     await session.execute(
@@ -52,6 +56,7 @@ async def owe_mail(
             dedupe_key=dedupe_key,
             next_try_at=now,
             created_at=now,
+            expires_at=expires_at,
         )
         .on_conflict_do_nothing(index_elements=["dedupe_key"])
     )

@@ -61,6 +61,8 @@ class OutgoingMail(Base):
     last_error: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     sent_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
+    """Set for a mail that opens something (sign-in): not sent later; its text is wiped once it is out."""
 
     __table_args__ = (Index("ix_outgoing_mail_due", "next_try_at", postgresql_where=sql("state = 'due'")),)
 
