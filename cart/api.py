@@ -2,10 +2,10 @@
 
 from quart import jsonify
 from quart.typing import ResponseReturnValue
-from shared.identity.guard import require_user
 
 from cart.routes import blueprint
 from shared.contracts.dtos import CartGroupDTO, CartLineDTO
+from shared.identity.guard import require_user
 from shared.web import db_session, shop
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from shared.identity.users import email_of
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart import attempts, orders
@@ -24,6 +23,7 @@ from shared.contracts.protocols import CalendarService, PaymentsRefused, SoldOut
 from shared.contracts.states import OrderState
 from shared.database import Sessions, retrying
 from shared.errors import AppError, Conflict, NotFound
+from shared.identity.users import email_of
 
 MAX_OPEN_ORDERS = 10  # each holds stock without having paid
 

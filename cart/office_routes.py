@@ -4,11 +4,11 @@ from uuid import UUID
 
 from quart import render_template, request
 from quart.typing import ResponseReturnValue
-from shared.identity.guard import require_user
 
 from cart import office
 from cart.routes import blueprint
 from shared.contracts.states import OrderState
+from shared.identity.guard import require_user
 from shared.ids import parse_id
 from shared.web import db_session, shop
 

@@ -4,7 +4,6 @@ from uuid import UUID
 
 from quart import Blueprint, flash, g, jsonify, render_template, request
 from quart.typing import ResponseReturnValue
-from shared.identity.guard import current_user, require_user
 
 from cart import checkout, complete, orders
 from cart.order_page import order_view
@@ -14,6 +13,7 @@ from cart.till import Till
 from shared.contracts.protocols import PaymentsUnavailable, SoldOut
 from shared.contracts.states import OrderState
 from shared.errors import AppError, Invalid, NotFound
+from shared.identity.guard import current_user, require_user
 from shared.ids import parse_id
 from shared.web import db_session, now, see_other, shop, wants_fragment
 

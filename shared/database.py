@@ -133,7 +133,9 @@ class Database:
 
 async def lock_user(session: AsyncSession, user_id: UUID) -> None:
     """Let one transaction at a time change this user's cart and orders: the first lock in our order of locks."""
-    await session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": f"user:{user_id}"})
+    await session.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": f"user:{user_id}"}
+    )
 
 
 def sqlstate(error: DBAPIError) -> str | None:
