@@ -139,10 +139,10 @@ class StubPayments:
         self._lose_answer()
         return made
 
-    def read_event(self, body: bytes, signature: str | None) -> EventFacts:
+    def read_event(self, body: bytes, signature: str | None) -> EventFacts:  # noqa: ARG002
         """No signature is ever good here: webhooks are tested with real ones."""
         raise SignatureInvalid
 
-    def read_stored_event(self, body: bytes) -> EventFacts:
+    def read_stored_event(self, body: bytes) -> EventFacts:  # noqa: ARG002
         """Nothing is ever stored without a signature."""
         raise SignatureInvalid

@@ -43,7 +43,7 @@ async def test_paid_confirms_tickets_once(world: World) -> None:
 
 
 async def test_session_never_stored_is_found_by_its_metadata(world: World) -> None:
-    """A crash after Stripe made the session and before we stored its id: the payment still finds its order (spec: F1)."""
+    """A crash before the session's id was stored: the payment still finds its order (spec: F1)."""
     kind = await world.sell()
     _, order_id, session_id = await world.bought(kind)
     async with world.sessions.begin() as session:
