@@ -1,4 +1,4 @@
-"""StubPayments: Stripe in memory, for tests of the cart and for the cart on its own. It behaves; it never just agrees."""
+"""StubPayments: Stripe in memory, for tests of the cart and for the cart on its own."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -139,10 +139,10 @@ class StubPayments:
         self._lose_answer()
         return made
 
-    def read_event(self, body: bytes, signature: str | None) -> EventFacts:  # noqa: ARG002
+    def read_event(self, body: bytes, signature: str | None) -> EventFacts:
         """No signature is ever good here: webhooks are tested with real ones."""
         raise SignatureInvalid
 
-    def read_stored_event(self, body: bytes) -> EventFacts:  # noqa: ARG002
+    def read_stored_event(self, body: bytes) -> EventFacts:
         """Nothing is ever stored without a signature."""
         raise SignatureInvalid
