@@ -54,10 +54,9 @@ class EntryView:
         return f"/p/{self.page.slug}/{self.slug}"
 
     @property
-    def from_price(self) -> int | None:
-        """The lowest price in minor units; None where nothing has a price."""
-        prices = [kind.offer.price for kind in self.types if kind.offer.price is not None]
-        return min(prices, default=None)
+    def prices(self) -> list[int]:
+        """The different prices in minor units, lowest first; empty where nothing has a price."""
+        return sorted({kind.offer.price for kind in self.types if kind.offer.price is not None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +71,8 @@ class Stand:
     left: int | None = None
     opens_at: datetime | None = None
     releasable: bool = False
+    most: int = 0
+    """The largest number that makes sense in the form of a type."""
 
     @property
     def can_choose(self) -> bool:
@@ -86,10 +87,13 @@ def stand_of_type(entry: EntryView, kind: TypeView, now: datetime) -> Stand:
         return Stand(state.value, opens_at=kind.offer.sale_starts_at)
     lapses = [other.next_lapse_at for other in entry.types if other.next_lapse_at is not None]
     releasable = any(at < now for at in lapses)
-    left = kind.offer.left
+    left, most = kind.offer.left, kind.offer.max_per_order
+    if left is not None and not releasable:
+        most = min(most, left)
     if left == 0:
-        return Stand("may_come_free" if lapses else "sold_out", 0, releasable=releasable)
-    return Stand("few_left" if left is not None and left <= FEW else "on_sale", left, releasable=releasable)
+        return Stand("may_come_free" if lapses else "sold_out", 0, releasable=releasable, most=most)
+    few = left is not None and left <= FEW
+    return Stand("few_left" if few else "on_sale", left, releasable=releasable, most=most)
 
 
 def stand_of_entry(entry: EntryView, now: datetime) -> Stand:

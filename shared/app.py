@@ -32,6 +32,7 @@ def create_app(
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     init_web(app)
     for part in (
+        "shared.web_log",
         "shared.formats",
         "shared.colour",
         "shared.security",

@@ -10,7 +10,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class StartError(Exception):
-    """A part could not be started or did not go on; the command line shows the message instead of a traceback."""
+    """A part did not start or did not go on; the command line shows the message, not a traceback."""
 
 
 def die_with_parent(number: signal.Signals = signal.SIGTERM) -> Callable[[], None] | None:

@@ -59,8 +59,8 @@ def serve(bind: str, workers: int, only: str | None) -> None:
 @main.command()
 def worker() -> None:
     """Run due work: mails, lapsed holds, refunds."""
-    from shared.jobs import run_worker
     from shared.serving import build
+    from shared.worker import run_worker
 
     with environment():
         asyncio.run(run_worker(build()))
@@ -101,7 +101,7 @@ def demo(port: int, reset: bool) -> None:
 
 @contextmanager
 def environment() -> Iterator[Settings]:
-    """The settings with a database: DATABASE_URL's, or (never in production) the embedded one, for the block."""
+    """The settings with a database: DATABASE_URL's, or (never in production) the embedded one."""
     settings = Settings.from_env()
     if settings.database_url:
         yield settings

@@ -99,7 +99,7 @@ def _start_parts(supervisor: Supervisor, settings: Settings, ports: Ports) -> No
 
 
 def has_own_stripe_keys() -> bool:
-    """Whether real keys are in the environment: then the shop talks to Stripe itself, and nothing else changes."""
+    """Whether real keys are in the environment: then the shop talks to Stripe itself."""
     return bool(os.environ.get("STRIPE_SECRET_KEY"))
 
 

@@ -1,7 +1,7 @@
 """Starts child processes, waits until they answer, watches them, stops them all; used by the demo.
 
-Each child runs in a session of its own, so Ctrl-C reaches only us, and we stop the children; if we are killed, the
-kernel stops them (children.py).
+Each child runs in a session of its own, so Ctrl-C reaches only us, and we stop the children; if we are
+killed, the kernel stops them (children.py).
 """
 
 import os
@@ -46,7 +46,7 @@ class Child:
 
 
 class Supervisor:
-    """The children of one run, in the order they were started; `stop` is set by a signal or by whoever wants the end."""
+    """The children of one run; `stop` is set by a signal or by whoever wants the end."""
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs
@@ -73,7 +73,7 @@ class Supervisor:
         self._children.append(Child(name, process, log, ready_url))
 
     def wait_until_ready(self) -> None:
-        """Until each child answers at its address. Raises ChildEnded, also when one takes longer than a minute."""
+        """Until each child answers at its address. Raises ChildEnded, also when that takes over a minute."""
         give_up = time.monotonic() + READY_SECONDS
         for child in self._children:
             while not self.stop.is_set() and not _answers(child.ready_url):

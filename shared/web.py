@@ -115,7 +115,7 @@ async def _show_http_error(error: HTTPException) -> tuple[Response | str, int]:
 
 
 async def _show_bug(error: Exception) -> tuple[Response | str, int]:
-    log.error("request failed", path=request.path, method=request.method, exc_info=error)
+    log.error("request failed", endpoint=request.endpoint, method=request.method, exc_info=error)
     return await show_error(500, HTTP_MESSAGES[500], {}, "INTERNAL_ERROR")
 
 

@@ -28,7 +28,7 @@ def safe_path(asked: Request) -> str:
 
 
 def masked(path: str, known: bool, arguments: Mapping[str, Any]) -> str:
-    """The path without secrets. Of an unknown address only the first part: the rest may be a mistyped token."""
+    """The path without secrets. Of an unknown address only the first part: the rest may be a token."""
     if not known:
         first, separator, _ = path.lstrip("/").partition("/")
         return f"/{first}/…" if separator else path

@@ -6,11 +6,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
-from quart.typing import TestClientProtocol
 
 from shared import migrate
 from shared.clock import ManualClock
@@ -19,6 +18,10 @@ from shared.embedded import EmbeddedPostgres
 from shared.ids import new_id
 from shared.settings import Settings
 from shared.web import Tillgate
+from tests.support import Browser, browser
+
+if TYPE_CHECKING:
+    from shared.sandbox.stripe.running import RunningStandin
 
 TEMPLATE = "tillgate_template"
 SERVER = pytest.StashKey[EmbeddedPostgres]()
@@ -141,6 +144,15 @@ async def app(settings: Settings, database: Database, clock: ManualClock) -> Asy
 
 
 @pytest.fixture
-def client(app: Tillgate) -> TestClientProtocol:
+def client(app: Tillgate) -> Browser:
     """A browser that has not signed in."""
-    return app.test_client()
+    return browser(app)
+
+
+@pytest.fixture
+async def standin() -> "AsyncIterator[RunningStandin]":
+    """The Stripe stand-in of this test, on a port of its own."""
+    from shared.sandbox.stripe.running import running_standin
+
+    async with running_standin() as running:
+        yield running
