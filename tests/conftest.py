@@ -17,6 +17,7 @@ import shared.models  # noqa: F401 - registers its tables
 from shared.clock import ManualClock
 from shared.database import Base, Database, Sessions
 from shared.ids import new_id
+from shared.jobs import jobs_schema
 from shared.settings import Settings
 
 TEMPLATE = "tillgate_template"
@@ -54,6 +55,8 @@ async def _ensure_template(connection: asyncpg.Connection, uri: str) -> None:
     )
     async with engine.begin() as target:
         await target.run_sync(Base.metadata.create_all)
+        for statement in jobs_schema():
+            await target.exec_driver_sql(statement)
         await target.exec_driver_sql(
             "INSERT INTO installation (id, installation_id) VALUES (1, gen_random_uuid())"
         )
