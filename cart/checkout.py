@@ -1,8 +1,9 @@
-"""From the cart to Stripe's page: reserve in one transaction, call Stripe with nothing open, store the session in another.
+"""From the cart to Stripe's page: reserve in one transaction, call Stripe with nothing open, then store the session.
 
 Crash by crash: before step 1 commits nothing happened; after it, the stored request is replayed under its key.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -10,14 +11,14 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart import attempts, orders
-from cart.models import CheckoutAttempt, Order
+from cart.models import CheckoutAttempt, Order, OrderLine
 from cart.quote import CartChanged, EmptyCart, Quote, fingerprint, quotes
 from cart.release import release
 from cart.settle import settle_free
 from cart.summary import of_page, summarise, ticket_lines
 from cart.till import Till
 from shared import audit
-from shared.contracts.dtos import CartSummaryDTO
+from shared.contracts.dtos import CartSummaryDTO, PageDTO
 from shared.contracts.protocols import CalendarService, PaymentsRefused, SoldOut
 from shared.contracts.states import OrderState
 from shared.database import Sessions, retrying
@@ -32,6 +33,12 @@ class SessionExpired(AppError):
 
     status = 400
     code = "CHECKOUT_SESSION_EXPIRED"
+
+
+class NotExtended(Conflict):
+    """These tickets are no longer held. They are in your cart if they are still to be had."""
+
+    code = "NOT_EXTENDED"
 
 
 class TooManyOpenOrders(Conflict):
@@ -54,7 +61,7 @@ class Handover:
 async def start(
     sessions: Sessions, till: Till, *, user_id: UUID, seen: str, page_id: UUID | None, now: datetime
 ) -> list[UUID]:
-    """Turn the cart (or a page's part of it) into orders that hold their tickets; returns their ids (spec: B7, B8, B12).
+    """Turn the cart (or a page's part of it) into orders that hold their tickets; returns their ids (spec: B8, B12).
 
     `seen` is the fingerprint of what the buyer saw. The same cart sent twice gives the same orders.
     Raises EmptyCart, CartChanged, NotChargeable, SoldOut, TooManyOpenOrders; then nothing was written.
@@ -92,7 +99,39 @@ async def _reserve(
         await _place(session, till, quote, user_id=user_id, email=email, seen=seen, now=now)
         for quote in quotes(summary)
     ]
+    await _store_first_attempt(session, till, made, summary, now=now)
     return [order.id for order in made]
+
+
+async def _store_first_attempt(
+    session: AsyncSession, till: Till, made: list[Order], summary: CartSummaryDTO, *, now: datetime
+) -> None:
+    """The order that is paid first goes to Stripe at once; the others get their request when it is their turn,
+    since Stripe wants the end of a session to be 30 minutes ahead when the call arrives."""
+    first = next((order for order in made if order.total), None)
+    if first is not None:
+        pages = {group.page.id: group.page for group in summary.groups}
+        await _add_attempt(session, till, first, first.lines, pages, now=now)
+
+
+async def _add_attempt(
+    session: AsyncSession,
+    till: Till,
+    order: Order,
+    lines: Sequence[OrderLine],
+    pages: Mapping[UUID, PageDTO],
+    *,
+    now: datetime,
+) -> CheckoutAttempt:
+    return await attempts.add_attempt(
+        session,
+        order,
+        lines,
+        delayed_methods=all(pages[line.page_id].delayed_methods for line in lines),
+        livemode=till.payments.livemode,
+        public_url=till.public_url,
+        now=now,
+    )
 
 
 async def _read_cart(session: AsyncSession, calendar: CalendarService, user_id: UUID) -> CartSummaryDTO:
@@ -104,19 +143,9 @@ async def _read_cart(session: AsyncSession, calendar: CalendarService, user_id: 
 async def _place(
     session: AsyncSession, till: Till, quote: Quote, *, user_id: UUID, email: str, seen: str, now: datetime
 ) -> Order:
-    """One order with its claim; paid at once where it is free, else with the stored request for Stripe."""
+    """One order with its claim; paid at once where it is free."""
     order = await orders.add_order(session, quote, user_id=user_id, email=email, fingerprint=seen, now=now)
     assert order.reserved_until is not None
-    if quote.total:
-        await attempts.add_attempt(
-            session,
-            order,
-            order.lines,
-            delayed_methods=quote.delayed_methods,
-            livemode=till.payments.livemode,
-            public_url=till.public_url,
-            now=now,
-        )
     await audit.record(
         session,
         at=now,
@@ -167,14 +196,28 @@ async def hand_over(
     try:
         facts = await attempts.send(sessions, till.payments, order, attempt)
     except PaymentsRefused:
-        await release(sessions, till, order_id=order_id, to=OrderState.CANCELLED, actor="stripe", now=now)
-        raise
+        return await _refused(sessions, till, order, attempt, now=now)
     async with sessions.begin() as session:
         stored = await attempts.store_session(session, attempt.id, facts)
     if not stored:
         await till.payments.expire_session(facts.id, stripe_account=facts.stripe_account)
         raise SessionExpired
     return Handover(order.id, OrderState.PENDING, facts.id, facts.url, facts.client_secret)
+
+
+async def _refused(
+    sessions: Sessions, till: Till, order: Order, attempt: CheckoutAttempt, *, now: datetime
+) -> Handover:
+    """Stripe has said no for good, so no session stands under this key.
+
+    An old request is refused only because its end is too near: it gets a successor. Any other ends the order.
+    """
+    async with sessions.begin() as session:
+        await attempts.end_attempt(session, attempt.id, "failed")
+    if attempt.expires_at - now < attempts.SHORTEST_SESSION - timedelta(seconds=1):
+        return await hand_over(sessions, till, order_id=order.id, user_id=order.user_id, now=now)
+    await release(sessions, till, order_id=order.id, to=OrderState.CANCELLED, actor="stripe", now=now)
+    raise PaymentsRefused
 
 
 async def _attempt_to_send(
@@ -190,15 +233,7 @@ async def _attempt_to_send(
     if attempt is None:
         lines = await orders.lines_of(session, order_id)
         pages = await till.calendar.get_pages(session, sorted({line.page_id for line in lines}))
-        attempt = await attempts.add_attempt(
-            session,
-            order,
-            lines,
-            delayed_methods=all(page.delayed_methods for page in pages.values()),
-            livemode=till.payments.livemode,
-            public_url=till.public_url,
-            now=now,
-        )
+        attempt = await _add_attempt(session, till, order, lines, pages, now=now)
     return order, attempt
 
 
@@ -208,48 +243,20 @@ def _handover(order: Order, attempt: CheckoutAttempt | None) -> Handover:
     return Handover(order.id, OrderState.PENDING, attempt.session_id, attempt.url, attempt.client_secret)
 
 
-async def continue_session(
-    sessions: Sessions, till: Till, *, session_id: str, user_id: UUID, now: datetime
-) -> Handover:
-    """Hand an open session to its owner again; any number of times, always the same order (spec: C2).
-
-    Raises NotFound for a session that is not the user's, SessionExpired where Stripe says that it is not open.
-    """
-    async with sessions() as session:
-        attempt = await attempts.attempt_of_session(session, session_id)
-        if attempt is None:
-            raise NotFound
-        order = await orders.own_order(session, attempt.order_id, user_id=user_id)
-    facts = await till.payments.retrieve_session(session_id, stripe_account=attempt.stripe_account)
-    if facts is None or facts.status != "open":
-        raise SessionExpired
-    async with sessions.begin() as session:
-        await audit.record(
-            session,
-            at=now,
-            actor=f"user:{user_id}",
-            subject="order",
-            subject_id=order.id,
-            what="handed_over",
-            after={"session_id": session_id},
-        )
-    return Handover(order.id, OrderState(order.state), facts.id, facts.url, facts.client_secret)
-
-
 async def extend(
     session: AsyncSession, till: Till, *, order_id: UUID, user_id: UUID, now: datetime
 ) -> datetime:
     """Hold an own order's tickets once more, for as long as the first time; returns the new end (UTC) (spec: H10).
 
-    Raises NotFound, Conflict where the order is no longer held or was extended before.
+    Raises NotFound, NotExtended where the order is no longer held or was extended before.
     """
     order = await orders.lock_order(session, order_id)
     if order is None or order.user_id != user_id:
         raise NotFound
     if order.state != OrderState.PENDING or order.reserved_until is None or order.reserved_until <= now:
-        raise Conflict("These tickets are no longer held. They are in your cart if they are still to be had.")
+        raise NotExtended
     if order.extensions:
-        raise Conflict("You have already extended the time for this order; it can be done once.")
+        raise NotExtended("You have already extended the time for this order; it can be done once.")
     until = order.reserved_until + timedelta(minutes=order.hold_minutes)
     order.reserved_until, order.extensions = until, 1
     await till.calendar.hold_tickets_until(session, order_id, reserved_until=until)

@@ -1,4 +1,4 @@
-"""The webhook as an inbox: the raw event is stored and committed first; its effect follows once, now or by the worker."""
+"""The webhook as an inbox: the raw event is stored and committed first; its effect follows, once."""
 
 from datetime import datetime, timedelta
 
@@ -105,6 +105,6 @@ async def process_left_over(sessions: Sessions, till: Till, *, now: datetime) ->
     for row in rows:
         try:
             await process(sessions, till, till.payments.read_stored_event(row.body), now=now)
-        except Exception:  # noqa: BLE001 - written on the row, shown to the operator, tried again
+        except Exception:
             log.exception("webhook event failed again", event_id=row.id, type=row.type)
     return len(rows)

@@ -1,4 +1,4 @@
-"""From cart lines to what will be charged: one quote per Stripe account and currency. Pure; writes and calls nothing."""
+"""From cart lines to what will be charged: one quote per Stripe account and currency. Pure; calls nothing."""
 
 import hashlib
 from collections import defaultdict

@@ -1,6 +1,6 @@
 """Settle: the one function that turns what Stripe says of a session into the state of an order (spec: C3, C5).
 
-Called with the same argument by the webhook, the return page and the worker, any number of times, in any order, at once.
+Called with the same argument by webhook, return page and worker, any number of times, in any order, at once.
 It runs inside the caller's transaction and calls no one.
 """
 

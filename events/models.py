@@ -1,4 +1,4 @@
-"""Tables of events. No foreign key leads to a table of cart; `order_id` and `page_id` are plain ids for it."""
+"""Tables of events. No foreign key leads to a table of cart; `order_id` is a plain id."""
 
 from datetime import datetime
 from uuid import UUID
@@ -70,7 +70,7 @@ class Calendar(Base):
 class Pool(Base):
     """A capacity and what of it is taken. The CHECK makes overselling impossible in the database (spec: H3).
 
-    `allocated` is the number of tickets in reserved, confirmed and checked_in; nothing ever counts rows to find out.
+    `allocated` is the number of tickets in reserved, confirmed and checked_in; nothing counts rows for it.
     """
 
     __tablename__ = "pools"
@@ -127,7 +127,7 @@ class Entry(Base):
 
 
 class TicketType(Base):
-    """A kind of ticket for an entry. `cost` empty = the entry's price; both empty = not for sale; 0 = free."""
+    """A kind of ticket for an entry. `cost` empty = the entry's price; both empty: not for sale; 0: free."""
 
     __tablename__ = "ticket_types"
 

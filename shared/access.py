@@ -3,6 +3,7 @@
 PUBLIC_ENDPOINTS = frozenset(
     {
         "static",
+        "accent",  # a colour as a stylesheet
         # public shop pages
         "events.home",
         "events.page",
@@ -25,6 +26,7 @@ PUBLIC_ENDPOINTS = frozenset(
         "cart.complete",
         # a ticket's own page, by its address that cannot be guessed
         "events.ticket",
+        "events.ticket_calendar",
     }
 )
 

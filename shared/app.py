@@ -33,7 +33,15 @@ def create_app(
     app.config.update(MAX_CONTENT_LENGTH=MAX_BODY, TEMPLATES_AUTO_RELOAD=False)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     init_web(app)
-    for part in ("shared.formats", "shared.security", "shared.identity", "shared.health", "shared.payments"):
+    for part in (
+        "shared.web_log",
+        "shared.formats",
+        "shared.colour",
+        "shared.security",
+        "shared.identity",
+        "shared.health",
+        "shared.payments",
+    ):
         import_module(part).init_app(app)
     for domain in domains:
         import_module(domain).init_app(app)

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from shared.formats import install
 from shared.jobs import nudge
 from shared.models import OutgoingMail
 from shared.settings import ROOT
@@ -18,13 +19,15 @@ from shared.settings import ROOT
 
 @lru_cache
 def _templates() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(ROOT / "templates"),
         autoescape=select_autoescape(["html"], default=False),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    install(environment)
+    return environment
 
 
 async def owe_mail(

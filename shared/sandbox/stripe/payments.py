@@ -1,0 +1,310 @@
+"""Payment intents, charges and the balance: how they are made and moved, and /v1/payment_intents, /v1/charges, …"""
+
+import secrets
+
+from shared.sandbox.stripe import objects
+from shared.sandbox.stripe.catalog import merged_metadata
+from shared.sandbox.stripe.core import Call, Route
+from shared.sandbox.stripe.errors import StripeError
+from shared.sandbox.stripe.lists import page_of, where
+from shared.sandbox.stripe.params import PAGING, Fields, Json, Kind
+from shared.sandbox.stripe.store import new_id
+from shared.sandbox.stripe.testcards import TestNumber
+
+FEE_PERMILLE, FEE_FIXED = 15, 25  # 1.5 % + 25 minor units: the European card price, near enough for a demo
+
+CANCELLABLE = ("requires_payment_method", "requires_confirmation", "requires_action", "processing")
+
+
+def make_intent(call: Call, session: Json) -> Json:
+    """The payment intent of a session, made when the buyer first pays."""
+    wishes = call.book.hidden[session["id"]]["intent"]
+    intent_id = new_id("pi")
+    intent = {
+        "id": intent_id,
+        "object": "payment_intent",
+        "amount": session["amount_total"],
+        "amount_capturable": 0,
+        "amount_details": {"tip": {}},
+        "amount_received": 0,
+        "application": None,
+        "application_fee_amount": wishes.get("application_fee_amount"),
+        "automatic_payment_methods": None,
+        "canceled_at": None,
+        "cancellation_reason": None,
+        "capture_method": wishes.get("capture_method", "automatic_async"),
+        "client_secret": f"{intent_id}_secret_{secrets.token_hex(12)}",
+        "confirmation_method": "automatic",
+        "created": call.now,
+        "currency": session["currency"],
+        "customer": session["customer"],
+        "customer_account": None,
+        "description": wishes.get("description"),
+        "excluded_payment_method_types": session["excluded_payment_method_types"],
+        "last_payment_error": None,
+        "latest_charge": None,
+        "livemode": False,
+        "metadata": dict(wishes.get("metadata", {})),
+        "next_action": None,
+        "on_behalf_of": wishes.get("on_behalf_of"),
+        "payment_method": None,
+        "payment_method_configuration_details": None,
+        "payment_method_options": {},
+        "payment_method_types": session["payment_method_types"],
+        "processing": None,
+        "receipt_email": wishes.get("receipt_email"),
+        "review": None,
+        "setup_future_usage": wishes.get("setup_future_usage"),
+        "shipping": wishes.get("shipping"),
+        "source": None,
+        "statement_descriptor": wishes.get("statement_descriptor"),
+        "statement_descriptor_suffix": wishes.get("statement_descriptor_suffix"),
+        "status": "requires_payment_method",
+        "transfer_data": None,
+        "transfer_group": wishes.get("transfer_group"),
+    }
+    call.book.put(intent)
+    call.emit("payment_intent.created", intent)
+    return intent
+
+
+def make_charge(call: Call, intent: Json, method: Json) -> Json:
+    """A charge on its way; `succeed` or `fail` decides it."""
+    charge = {
+        "id": new_id("ch" if method["type"] == "card" else "py"),
+        "object": "charge",
+        "amount": intent["amount"],
+        "amount_captured": 0,
+        "amount_refunded": 0,
+        "application": None,
+        "application_fee": None,
+        "application_fee_amount": None,
+        "balance_transaction": None,
+        "billing_details": method["billing_details"],
+        "calculated_statement_descriptor": "TILLGATE STAND-IN",
+        "captured": False,
+        "created": call.now,
+        "currency": intent["currency"],
+        "customer": intent["customer"],
+        "description": intent["description"],
+        "disputed": False,
+        "failure_balance_transaction": None,
+        "failure_code": None,
+        "failure_message": None,
+        "fraud_details": {},
+        "livemode": False,
+        "metadata": dict(intent["metadata"]),
+        "on_behalf_of": intent["on_behalf_of"],
+        "outcome": None,
+        "paid": False,
+        "payment_intent": intent["id"],
+        "payment_method": method["id"],
+        "payment_method_details": {
+            "type": method["type"],
+            method["type"]: _method_details(method, intent["amount"]),
+        },
+        "radar_options": {},
+        "receipt_email": intent["receipt_email"],
+        "receipt_number": None,
+        "receipt_url": None,
+        "refunded": False,
+        "review": None,
+        "shipping": intent["shipping"],
+        "source": None,
+        "source_transfer": None,
+        "statement_descriptor": intent["statement_descriptor"],
+        "statement_descriptor_suffix": intent["statement_descriptor_suffix"],
+        "status": "pending",
+        "transfer_data": None,
+        "transfer_group": intent["transfer_group"],
+    }
+    intent.update(latest_charge=charge["id"], payment_method=method["id"])
+    return call.book.put(charge)
+
+
+def _method_details(method: Json, amount: int) -> Json:
+    known = method[method["type"]]
+    if method["type"] != "card":
+        kept = ("bank_code", "branch_code", "country", "fingerprint", "last4", "sort_code")
+        return {"mandate": None, **{name: known[name] for name in kept if name in known}}
+    shown = ("brand", "checks", "country", "exp_month", "exp_year", "fingerprint", "funding", "last4",
+            "regulated_status", "wallet")  # fmt: skip
+    return {
+        **{name: known[name] for name in shown},
+        "amount_authorized": amount,
+        "authorization_code": secrets.token_hex(3).upper(),
+        "extended_authorization": {"status": "disabled"},
+        "incremental_authorization": {"status": "unavailable"},
+        "installments": None,
+        "mandate": None,
+        "multicapture": {"status": "unavailable"},
+        "network": known["brand"],
+        "network_token": {"used": False},
+        "network_transaction_id": secrets.token_hex(8),
+        "overcapture": {"maximum_amount_capturable": amount, "status": "unavailable"},
+        "three_d_secure": None,
+    }
+
+
+def succeed(call: Call, intent: Json, charge: Json) -> None:
+    """The money has come: charge, balance and intent say so."""
+    fee = charge["amount"] * FEE_PERMILLE // 1000 + FEE_FIXED
+    booked = objects.balance_transaction("charge", charge, amount=charge["amount"], fee=fee, now=call.now)
+    call.book.put(booked)
+    charge.update(
+        amount_captured=charge["amount"],
+        balance_transaction=booked["id"],
+        captured=True,
+        paid=True,
+        status="succeeded",
+        outcome=_outcome("authorized", "Payment complete.", None),
+    )
+    intent.update(
+        status="succeeded", amount_received=intent["amount"], processing=None, last_payment_error=None
+    )
+    call.emit("charge.succeeded", charge)
+    call.emit("payment_intent.succeeded", intent)
+
+
+def fail(call: Call, intent: Json, charge: Json, why: TestNumber) -> None:
+    """The bank said no: the intent waits for another payment method."""
+    charge.update(
+        failure_code=why.code,
+        failure_message=why.message,
+        status="failed",
+        outcome=_outcome("issuer_declined", why.message, why.decline_code),
+    )
+    method = call.book.get("payment_method", charge["payment_method"])
+    error: Json = {"charge": charge["id"], "code": why.code, "message": why.message, "payment_method": method,
+                   "type": "card_error" if method["type"] == "card" else "invalid_request_error"}  # fmt: skip
+    if why.decline_code:
+        error["decline_code"] = why.decline_code
+    intent.update(
+        status="requires_payment_method", payment_method=None, processing=None, last_payment_error=error
+    )
+    call.emit("charge.failed", charge)
+    call.emit("payment_intent.payment_failed", intent)
+
+
+def _outcome(kind: str, words: str, reason: str | None) -> Json:
+    good = kind == "authorized"
+    return {
+        "advice_code": None,
+        "network_advice_code": None,
+        "network_decline_code": None if good else "05",
+        "network_status": "approved_by_network" if good else "declined_by_network",
+        "reason": reason,
+        "risk_level": "normal",
+        "risk_score": 7,
+        "seller_message": words,
+        "type": kind,
+    }
+
+
+def show_intent(call: Call, object_id: str) -> Json:
+    """GET /v1/payment_intents/{id}"""
+    return call.book.get("payment_intent", object_id)
+
+
+def change_intent(call: Call, object_id: str) -> Json:
+    """POST /v1/payment_intents/{id}: metadata and description; amounts belong to the session."""
+    intent = call.book.get("payment_intent", object_id)
+    intent["metadata"] = merged_metadata(intent, call.params)
+    intent["description"] = call.params.get("description", intent["description"])
+    return intent
+
+
+def cancel_intent(call: Call, object_id: str) -> Json:
+    """POST /v1/payment_intents/{id}/cancel; StripeError 400 for one that is settled or belongs to a session."""
+    intent = call.book.get("payment_intent", object_id)
+    if intent["status"] not in CANCELLABLE:
+        raise StripeError(
+            f"You cannot cancel this PaymentIntent because it has a status of {intent['status']}.",
+            code="payment_intent_unexpected_state",
+        )
+    raise StripeError(
+        "You cannot cancel this PaymentIntent because it was created by a Checkout Session. Expire the session instead.",
+        code="payment_intent_unexpected_state",
+    )
+
+
+def list_intents(call: Call) -> Json:
+    """GET /v1/payment_intents"""
+    rows = where(call.book.all("payment_intent"), customer=call.params.get("customer"))
+    return page_of(call, rows, "/v1/payment_intents")
+
+
+def show_charge(call: Call, object_id: str) -> Json:
+    """GET /v1/charges/{id}"""
+    return call.book.get("charge", object_id)
+
+
+def change_charge(call: Call, object_id: str) -> Json:
+    """POST /v1/charges/{id}: metadata and description."""
+    charge = call.book.get("charge", object_id)
+    charge["metadata"] = merged_metadata(charge, call.params)
+    charge["description"] = call.params.get("description", charge["description"])
+    call.emit("charge.updated", charge)
+    return charge
+
+
+def list_charges(call: Call) -> Json:
+    """GET /v1/charges"""
+    asked = call.params
+    rows = where(
+        call.book.all("charge"), customer=asked.get("customer"), payment_intent=asked.get("payment_intent")
+    )
+    return page_of(call, rows, "/v1/charges")
+
+
+def show_transaction(call: Call, object_id: str) -> Json:
+    """GET /v1/balance_transactions/{id}"""
+    return call.book.get("balance_transaction", object_id)
+
+
+def list_transactions(call: Call) -> Json:
+    """GET /v1/balance_transactions"""
+    asked = call.params
+    rows = where(
+        call.book.all("balance_transaction"),
+        currency=asked.get("currency"),
+        source=asked.get("source"),
+        type=asked.get("type"),
+    )
+    return page_of(call, rows, "/v1/balance_transactions")
+
+
+def show_balance(call: Call) -> Json:
+    """GET /v1/balance: what is available after two days and what is pending, per currency, minor units."""
+    sums: dict[str, dict[str, int]] = {"available": {}, "pending": {}}
+    for row in call.book.all("balance_transaction"):
+        part = sums["available" if row["available_on"] <= call.now else "pending"]
+        part[row["currency"]] = part.get(row["currency"], 0) + row["net"]
+    rows = {
+        name: [
+            {"amount": amount, "currency": currency, "source_types": {"card": amount}}
+            for currency, amount in part.items()
+        ]
+        for name, part in sums.items()
+    }
+    return {"object": "balance", "livemode": False, **rows}
+
+
+CHANGE: Fields = {"description": Kind.CLEARABLE, "metadata": Kind.MAP}
+BY_CUSTOMER: Fields = {**PAGING, "customer": Kind.TEXT}
+TRANSACTIONS: Fields = {**PAGING, "currency": Kind.TEXT, "source": Kind.TEXT, "type": Kind.TEXT}
+
+ROUTES = (
+    Route("GET", "/v1/payment_intents", list_intents, BY_CUSTOMER),
+    Route("GET", "/v1/payment_intents/<object_id>", show_intent),
+    Route("POST", "/v1/payment_intents/<object_id>", change_intent, CHANGE),
+    Route(
+        "POST", "/v1/payment_intents/<object_id>/cancel", cancel_intent, {"cancellation_reason": Kind.TEXT}
+    ),
+    Route("GET", "/v1/charges", list_charges, {**BY_CUSTOMER, "payment_intent": Kind.TEXT}),
+    Route("GET", "/v1/charges/<object_id>", show_charge),
+    Route("POST", "/v1/charges/<object_id>", change_charge, CHANGE),
+    Route("GET", "/v1/balance_transactions", list_transactions, TRANSACTIONS),
+    Route("GET", "/v1/balance_transactions/<object_id>", show_transaction),
+    Route("GET", "/v1/balance", show_balance),
+)

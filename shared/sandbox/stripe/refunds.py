@@ -1,0 +1,124 @@
+"""Refunds: /v1/refunds."""
+
+from shared.sandbox.stripe import objects
+from shared.sandbox.stripe.catalog import merged_metadata
+from shared.sandbox.stripe.core import Call, Route
+from shared.sandbox.stripe.errors import StripeError, invalid
+from shared.sandbox.stripe.lists import page_of, where
+from shared.sandbox.stripe.params import PAGING, Fields, Json, Kind
+
+REFUND: Fields = {
+    "amount": Kind.INT,
+    "charge": Kind.TEXT,
+    "metadata": Kind.MAP,
+    "payment_intent": Kind.TEXT,
+    "reason": ("duplicate", "fraudulent", "requested_by_customer"),
+}
+
+
+def create(call: Call) -> Json:
+    """POST /v1/refunds; StripeError 400 for more than is left of the charge."""
+    charge = _charge_of(call)
+    left = charge["amount"] - charge["amount_refunded"]
+    amount = call.params.get("amount", left)
+    if charge["status"] != "succeeded":
+        raise StripeError(
+            f"Charge {charge['id']} has not succeeded, so it can't be refunded.", code="charge_not_refundable"
+        )
+    if left == 0:
+        raise StripeError(f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded")
+    if amount < 1:
+        raise invalid("Invalid positive integer", "amount", "parameter_invalid_integer")
+    if amount > left:
+        raise StripeError(
+            f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})",
+            code="amount_too_large",
+            param="amount",
+        )
+    return _book(call, charge, amount)
+
+
+def _charge_of(call: Call) -> Json:
+    params = call.params
+    if "charge" in params:
+        return call.book.get("charge", params["charge"], "charge")
+    if "payment_intent" not in params:
+        message = "One of the following params should be provided for this request: payment_intent or charge."
+        raise invalid(message, None, "parameter_missing")
+    intent = call.book.get("payment_intent", params["payment_intent"], "payment_intent")
+    if intent["latest_charge"] is None:
+        raise StripeError(f"The PaymentIntent {intent['id']} does not have a successful charge to refund.")
+    return call.book.get("charge", intent["latest_charge"], "payment_intent")
+
+
+def _book(call: Call, charge: Json, amount: int) -> Json:
+    params = call.params
+    refund = objects.refund(
+        charge, amount=amount, reason=params.get("reason"), metadata=params.get("metadata", {}), now=call.now
+    )
+    booked = objects.balance_transaction("refund", refund, amount=-amount, fee=0, now=call.now)
+    refund["balance_transaction"] = call.book.put(booked)["id"]
+    call.book.put(refund)
+    before = {"amount_refunded": charge["amount_refunded"], "refunded": charge["refunded"]}
+    charge["amount_refunded"] += amount
+    charge["refunded"] = charge["amount_refunded"] == charge["amount"]
+    call.emit("refund.created", refund)
+    call.emit("charge.refunded", charge, before)
+    return refund
+
+
+def fail(call: Call, refund: Json, reason: str = "lost_or_stolen_card") -> None:
+    """The buyer's bank sends a refund back: the charge counts it no more, and the money is ours again."""
+    if refund["status"] != "succeeded":
+        raise invalid(f"The refund has a status of {refund['status']}.", "status")
+    booked = objects.balance_transaction(
+        "refund_failure", refund, amount=refund["amount"], fee=0, now=call.now
+    )
+    refund.update(
+        status="failed",
+        failure_reason=reason,
+        failure_balance_transaction=call.book.put(booked)["id"],
+    )
+    charge = call.book.get("charge", refund["charge"])
+    charge["amount_refunded"] -= refund["amount"]
+    charge["refunded"] = False
+    for kind in ("refund.updated", "charge.refund.updated", "refund.failed"):
+        call.emit(kind, refund)
+
+
+def show(call: Call, object_id: str) -> Json:
+    """GET /v1/refunds/{id}"""
+    return call.book.get("refund", object_id)
+
+
+def change(call: Call, object_id: str) -> Json:
+    """POST /v1/refunds/{id}: metadata only."""
+    refund = call.book.get("refund", object_id)
+    refund["metadata"] = merged_metadata(refund, call.params)
+    call.emit("refund.updated", refund)
+    call.emit("charge.refund.updated", refund)
+    return refund
+
+
+def list_refunds(call: Call) -> Json:
+    """GET /v1/refunds"""
+    asked = call.params
+    rows = where(
+        call.book.all("refund"), charge=asked.get("charge"), payment_intent=asked.get("payment_intent")
+    )
+    return page_of(call, rows, "/v1/refunds")
+
+
+def list_of_charge(call: Call, object_id: str) -> Json:
+    """GET /v1/charges/{id}/refunds"""
+    call.book.get("charge", object_id)
+    return page_of(call, where(call.book.all("refund"), charge=object_id), f"/v1/charges/{object_id}/refunds")
+
+
+ROUTES = (
+    Route("POST", "/v1/refunds", create, REFUND),
+    Route("GET", "/v1/refunds", list_refunds, {**PAGING, "charge": Kind.TEXT, "payment_intent": Kind.TEXT}),
+    Route("GET", "/v1/refunds/<object_id>", show),
+    Route("POST", "/v1/refunds/<object_id>", change, {"metadata": Kind.MAP}),
+    Route("GET", "/v1/charges/<object_id>/refunds", list_of_charge, PAGING),
+)

@@ -1,0 +1,328 @@
+"""Checkout sessions: /v1/checkout/sessions."""
+
+import secrets
+from typing import Any
+
+from shared.sandbox.stripe.catalog import merged_metadata
+from shared.sandbox.stripe.core import Call, Route
+from shared.sandbox.stripe.errors import StripeError, invalid
+from shared.sandbox.stripe.lines import LINE, OLDER_LINE, build_lines, check_total, take_off
+from shared.sandbox.stripe.lists import page_of, where
+from shared.sandbox.stripe.params import PAGING, Fields, Json, Kind
+from shared.sandbox.stripe.people import SHIPPING, living_customer
+from shared.sandbox.stripe.store import Book
+from shared.sandbox.stripe.testcards import CURRENCY_OF
+
+SHORTEST, LONGEST = 30 * 60, 24 * 3600  # seconds ahead that expires_at may be (Stripe: sessions, expires_at)
+
+INTENT_DATA: Fields = {
+    "application_fee_amount": Kind.INT,
+    "capture_method": ("automatic", "automatic_async"),
+    "description": Kind.TEXT,
+    "metadata": Kind.MAP,
+    "on_behalf_of": Kind.TEXT,
+    "receipt_email": Kind.TEXT,
+    "setup_future_usage": ("off_session", "on_session"),
+    "shipping": SHIPPING,
+    "statement_descriptor": Kind.TEXT,
+    "statement_descriptor_suffix": Kind.TEXT,
+    "transfer_data": Kind.ANY,
+    "transfer_group": Kind.TEXT,
+}
+
+SHOWN_AS_GIVEN: Fields = {
+    "allow_promotion_codes": Kind.BOOL,
+    "allowed_payment_method_types": [Kind.TEXT],
+    "billing_address_collection": ("auto", "required"),
+    "client_reference_id": Kind.TEXT,
+    "customer_email": Kind.TEXT,
+    "excluded_payment_method_types": [Kind.TEXT],
+    "integration_identifier": Kind.TEXT,
+    "locale": Kind.TEXT,
+    "metadata": Kind.MAP,
+    "origin_context": ("mobile_app", "web"),
+    "payment_method_collection": ("always", "if_required"),
+    "submit_type": ("auto", "book", "donate", "pay", "subscribe"),
+    "cancel_url": Kind.TEXT,
+    "return_url": Kind.TEXT,
+    "success_url": Kind.TEXT,
+}
+"""Parameters that stand unchanged in the session."""
+
+SESSION: Fields = {
+    **SHOWN_AS_GIVEN,
+    "currency": Kind.TEXT,
+    "custom_text": {name: {"message": Kind.TEXT} for name in ("after_submit", "shipping_address", "submit",
+                                                              "terms_of_service_acceptance")},
+    "customer": Kind.TEXT,
+    "customer_creation": ("always", "if_required"),
+    "discounts": [{"coupon": Kind.TEXT}],
+    "expires_at": Kind.INT,
+    "line_items": [LINE],
+    "mode": ("payment",),
+    "payment_intent_data": INTENT_DATA,
+    "phone_number_collection": {"enabled": Kind.BOOL},
+    "redirect_on_completion": ("always", "if_required", "never"),
+    "ui_mode": ("hosted_page", "embedded_page", "elements", "form"),
+}  # fmt: skip
+"""What we do. Subscriptions, set-up, shipping and tax are refused by name, never silently ignored."""
+
+OLDER_SESSION: Fields = {"line_items": [OLDER_LINE], "payment_method_types": [Kind.TEXT]}
+
+UPDATE: Fields = {
+    "metadata": Kind.MAP,
+    "payment_intent_data": {"description": Kind.TEXT, "metadata": Kind.MAP},
+}
+
+LIST: Fields = {
+    **PAGING,
+    "customer": Kind.TEXT,
+    "customer_details": {"email": Kind.TEXT},
+    "payment_intent": Kind.TEXT,
+    "payment_link": Kind.TEXT,
+    "status": ("complete", "expired", "open"),
+    "subscription": Kind.TEXT,
+}
+
+
+def create(call: Call) -> Json:
+    """POST /v1/checkout/sessions"""
+    params = call.params
+    ui_mode = params.get("ui_mode", "hosted_page")
+    _check_addresses(params, ui_mode)
+    expires_at = _expiry(call)
+    customer = living_customer(call, params["customer"], "customer") if "customer" in params else None
+    if customer is not None and "customer_email" in params:
+        raise invalid(
+            "You may only specify one of these parameters: customer, customer_email.", "customer_email"
+        )
+    lines = build_lines(call, params.get("line_items", []))
+    take_off(call, lines, params.get("discounts", []))
+    total = sum(line["amount_total"] for line in lines)
+    currency = lines[0]["currency"]
+    check_total(total, currency)
+    session = _blank(call, ui_mode, expires_at)
+    session.update(
+        amount_subtotal=sum(line["amount_subtotal"] for line in lines),
+        amount_total=total,
+        currency=currency,
+        customer=customer["id"] if customer else None,
+        customer_details=_known_of(customer, params.get("customer_email")),
+        discounts=[
+            {"coupon": discount["coupon"], "promotion_code": None} for discount in params.get("discounts", [])
+        ],
+        payment_method_types=_methods(params, currency),
+        payment_status="unpaid" if total else "no_payment_required",
+    )
+    session["total_details"]["amount_discount"] = session["amount_subtotal"] - total
+    call.book.hidden[session["id"]] = {"lines": lines, "intent": params.get("payment_intent_data", {})}
+    return call.book.put(session)
+
+
+def _blank(call: Call, ui_mode: str, expires_at: int) -> Json:
+    params = call.params
+    session_id = f"cs_test_a1{secrets.token_hex(29)}"
+    hosted = ui_mode == "hosted_page"
+    given = {name: params.get(name) for name in SHOWN_AS_GIVEN}
+    texts = params.get("custom_text", {})
+    return {
+        **given,
+        "id": session_id,
+        "object": "checkout.session",
+        "adaptive_pricing": {"enabled": False},
+        "after_expiration": None,
+        "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
+        "client_secret": None if hosted else f"{session_id}_secret_{secrets.token_hex(24)}",
+        "collected_information": None,
+        "consent": None,
+        "consent_collection": None,
+        "created": call.now,
+        "currency_conversion": None,
+        "custom_fields": [],
+        "custom_text": {name: texts.get(name) for name in ("after_submit", "shipping_address", "submit",
+                                                           "terms_of_service_acceptance")},
+        "customer_account": None,
+        "customer_creation": None if "customer" in params else params.get("customer_creation", "if_required"),
+        "expires_at": expires_at,
+        "invoice": None,
+        "invoice_creation": None,
+        "livemode": False,
+        "metadata": params.get("metadata", {}),
+        "mode": "payment",
+        "payment_intent": None,
+        "payment_link": None,
+        "payment_method_collection": params.get("payment_method_collection", "if_required"),
+        "payment_method_configuration_details": None,
+        "payment_method_options": {},
+        "permissions": None,
+        "phone_number_collection": {"enabled": params.get("phone_number_collection", {}).get("enabled", False)},
+        "recovered_from": None,
+        "redirect_on_completion": None if hosted else params.get("redirect_on_completion", "always"),
+        "saved_payment_method_options": None,
+        "setup_intent": None,
+        "shipping_address_collection": None,
+        "shipping_cost": None,
+        "shipping_options": [],
+        "status": "open",
+        "subscription": None,
+        "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
+        "ui_mode": ui_mode,
+        "url": f"{call.standin.public_url}/c/pay/{session_id}" if hosted else None,
+        "wallet_options": None,
+    }  # fmt: skip
+
+
+def _check_addresses(params: Json, ui_mode: str) -> None:
+    """Which addresses a mode takes (Stripe: ui_mode). Raises StripeError 400."""
+    for name in ("success_url", "cancel_url", "return_url"):
+        address = params.get(name)
+        if address is not None and not address.startswith(("http://", "https://")):
+            raise invalid("Not a valid URL", name, "url_invalid")
+    if ui_mode == "hosted_page":
+        if "return_url" in params:
+            raise invalid("You can not pass `return_url` when `ui_mode` is `hosted_page`.", "return_url")
+        if "success_url" not in params:
+            raise invalid(
+                "You must pass `success_url` when `ui_mode` is `hosted_page`.",
+                "success_url",
+                "parameter_missing",
+            )
+        return
+    for name in ("success_url", "cancel_url"):
+        if name in params:
+            raise invalid(f"You can not pass `{name}` when `ui_mode` is `{ui_mode}`.", name)
+    if "return_url" not in params and params.get("redirect_on_completion") != "never":
+        raise invalid(
+            f"You must pass `return_url` when `ui_mode` is `{ui_mode}`.", "return_url", "parameter_missing"
+        )
+
+
+def _expiry(call: Call) -> int:
+    expires_at: int = call.params.get("expires_at", call.now + LONGEST)
+    if expires_at < call.now + SHORTEST:
+        raise invalid(
+            "The `expires_at` timestamp must be at least 30 minutes from Checkout Session creation.",
+            "expires_at",
+        )
+    if expires_at > call.now + LONGEST:
+        raise invalid(
+            "The `expires_at` timestamp must be less than 24 hours from Checkout Session creation.",
+            "expires_at",
+        )
+    return expires_at
+
+
+def _methods(params: Json, currency: str) -> list[str]:
+    """What the buyer may pay with, of the methods we know. Raises StripeError 400 where none is left."""
+    offered = ["card", *(name for name, only in CURRENCY_OF.items() if only == currency)]
+    allowed = params.get("payment_method_types") or params.get("allowed_payment_method_types") or offered
+    excluded = params.get("excluded_payment_method_types") or []
+    left = [name for name in offered if name in allowed and name not in excluded]
+    if not left:
+        raise invalid(
+            "No valid payment method types for this Checkout Session.", "allowed_payment_method_types"
+        )
+    return left
+
+
+def _known_of(customer: Json | None, email: str | None) -> Json | None:
+    known = customer["email"] if customer else email
+    return details_of(known, None) if known else None
+
+
+def details_of(email: str | None, name: str | None) -> Json:
+    """`customer_details` of a session."""
+    return {
+        "address": None,
+        "business_name": None,
+        "email": email,
+        "individual_name": None,
+        "name": name,
+        "phone": None,
+        "tax_exempt": "none",
+        "tax_ids": [],
+    }
+
+
+def show(call: Call, object_id: str) -> Json:
+    """GET /v1/checkout/sessions/{id}"""
+    return call.book.get("checkout.session", object_id)
+
+
+def change(call: Call, object_id: str) -> Json:
+    """POST /v1/checkout/sessions/{id}: metadata, and while it is open the wishes for its payment."""
+    session = call.book.get("checkout.session", object_id)
+    session["metadata"] = merged_metadata(session, call.params)
+    wishes = call.params.get("payment_intent_data")
+    if wishes is not None:
+        _must_be_open(session, "updated")
+        call.book.hidden[object_id]["intent"].update(wishes)
+    return session
+
+
+def expire(call: Call, object_id: str) -> Json:
+    """POST /v1/checkout/sessions/{id}/expire; StripeError 400 unless it is open."""
+    session = call.book.get("checkout.session", object_id)
+    _must_be_open(session, "expired")
+    close_unpaid(call, session)
+    return session
+
+
+def _must_be_open(session: Json, verb: str) -> None:
+    if session["status"] != "open":
+        raise StripeError(
+            f'Only Checkout Sessions with a status in ["open"] can be {verb}. '
+            f"This Checkout Session has a status of {session['status']}.",
+            param="session",
+        )
+
+
+def close_unpaid(call: Call, session: Json) -> None:
+    """The end of an open session: by request or by its clock. Its payment, if one was tried, is cancelled."""
+    session.update(status="expired", url=None)
+    intent = call.book.find("payment_intent", session["payment_intent"] or "")
+    if intent is not None:
+        intent.update(status="canceled", canceled_at=call.now, cancellation_reason="expired")
+        call.emit("payment_intent.canceled", intent)
+    call.emit("checkout.session.expired", session)
+
+
+def expire_due(book: Book, now: int) -> list[Json]:
+    """The open sessions whose time is over."""
+    open_ones = book.tables.get("checkout.session", {}).values()
+    return [session for session in open_ones if session["status"] == "open" and session["expires_at"] <= now]
+
+
+def list_sessions(call: Call) -> Json:
+    """GET /v1/checkout/sessions"""
+    asked = call.params
+    rows = where(
+        call.book.all("checkout.session"),
+        customer=asked.get("customer"),
+        payment_intent=asked.get("payment_intent"),
+        payment_link=asked.get("payment_link"),
+        status=asked.get("status"),
+        subscription=asked.get("subscription"),
+    )
+    email: Any = asked.get("customer_details", {}).get("email")
+    if email is not None:
+        rows = [row for row in rows if (row["customer_details"] or {}).get("email") == email]
+    return page_of(call, rows, "/v1/checkout/sessions")
+
+
+def list_lines(call: Call, object_id: str) -> Json:
+    """GET /v1/checkout/sessions/{id}/line_items, in the order they were given."""
+    call.book.get("checkout.session", object_id)
+    return page_of(
+        call, call.book.hidden[object_id]["lines"], f"/v1/checkout/sessions/{object_id}/line_items"
+    )
+
+
+ROUTES = (
+    Route("POST", "/v1/checkout/sessions", create, SESSION, OLDER_SESSION),
+    Route("GET", "/v1/checkout/sessions", list_sessions, LIST),
+    Route("GET", "/v1/checkout/sessions/<object_id>", show),
+    Route("POST", "/v1/checkout/sessions/<object_id>", change, UPDATE),
+    Route("POST", "/v1/checkout/sessions/<object_id>/expire", expire),
+    Route("GET", "/v1/checkout/sessions/<object_id>/line_items", list_lines, PAGING),
+)

@@ -1,0 +1,69 @@
+"""Stripe's published test numbers and what each of them does (Stripe: testing)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Outcome = Literal["paid", "declined", "delayed", "delayed_fails"]
+
+
+@dataclass(frozen=True, slots=True)
+class TestNumber:
+    """A card or bank account that behaves in a known way."""
+
+    outcome: Outcome
+    brand: str = ""
+    code: str = ""
+    decline_code: str | None = None
+    message: str = ""
+
+
+DECLINED = "Your card was declined."
+
+CARDS = {
+    "4242424242424242": TestNumber("paid", "visa"),
+    "5555555555554444": TestNumber("paid", "mastercard"),
+    "378282246310005": TestNumber("paid", "amex"),
+    "4000000000000002": TestNumber("declined", "visa", "card_declined", "generic_decline", DECLINED),
+    "4000000000009995": TestNumber(
+        "declined", "visa", "card_declined", "insufficient_funds", "Your card has insufficient funds."
+    ),
+    "4000000000000069": TestNumber("declined", "visa", "expired_card", None, "Your card has expired."),
+    "4000000000000127": TestNumber(
+        "declined", "visa", "incorrect_cvc", None, "Your card's security code is incorrect."
+    ),
+    "4000000000000119": TestNumber(
+        "declined", "visa", "processing_error", None,
+        "An error occurred while processing your card. Try again in a little bit.",
+    ),
+}  # fmt: skip
+
+ACCOUNTS = {
+    "sepa_debit": {
+        "AT611904300234573201": TestNumber("delayed"),
+        "AT861904300235473202": TestNumber("delayed_fails"),
+    },
+    "bacs_debit": {"00012345": TestNumber("delayed"), "33333335": TestNumber("delayed_fails")},
+}
+
+CURRENCY_OF = {"sepa_debit": "eur", "bacs_debit": "gbp"}
+"""The delayed methods we know, and the one currency each takes."""
+
+TOKENS = {
+    "tok_visa": "4242424242424242",
+    "tok_mastercard": "5555555555554444",
+    "tok_amex": "378282246310005",
+    "tok_chargeDeclined": "4000000000000002",
+    "tok_chargeDeclinedInsufficientFunds": "4000000000009995",
+    "pm_card_visa": "4242424242424242",
+    "pm_card_mastercard": "5555555555554444",
+    "pm_card_amex": "378282246310005",
+    "pm_card_visa_chargeDeclined": "4000000000000002",
+    "pm_card_chargeDeclined": "4000000000000002",
+    "pm_card_chargeDeclinedInsufficientFunds": "4000000000009995",
+}
+"""Names that stand for a card in requests, so that no number needs to be sent."""
+
+
+def test_number(method: str, digits: str) -> TestNumber | None:
+    """What this number of this payment method does; None for one that is no test number."""
+    return CARDS.get(digits) if method == "card" else ACCOUNTS.get(method, {}).get(digits)
