@@ -11,9 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.app import create_app
 from shared.clock import ManualClock
-from shared.database import Database
+from shared.database import Database, refuse_open_transaction
 from shared.errors import Conflict
 from shared.identity import on_sign_in
+from shared.identity.guard import require_user
 from shared.identity.models import SignInChallenge, SignInFailure, User
 from shared.models import OutgoingMail
 from shared.settings import Settings
@@ -397,3 +398,18 @@ async def test_old_rows_are_tidied(app: Tillgate, clock: ManualClock) -> None:
     clock.advance(hours=2)
     assert await app.sweeps["sign_in"](clock.now()) == 2
     assert await count(app, SignInChallenge) == await count(app, SignInFailure) == 0
+
+
+async def test_request_begins_with_nothing_open(app: Tillgate) -> None:
+    """Who is asking is found out without a transaction: a route may call Stripe first thing."""
+    seen = []
+
+    async def page() -> str:
+        seen.append((await require_user()).id)
+        refuse_open_transaction()
+        return "fine"
+
+    app.add_url_rule("/page", "orders", page)
+    client = await signed_in_client(app)
+    assert (await client.get("/page")).status_code == 200
+    assert seen == [client.user_id]
