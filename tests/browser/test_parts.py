@@ -12,10 +12,12 @@ from axe_playwright_python.async_playwright import Axe
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from playwright.async_api import Browser, Page, async_playwright, expect
-from quart import Response, request
+from quart import Response, render_template_string, request
 
 from tests.unit.test_ui_macros import NOW, gallery, make_app
 
+QUICK = """{% extends "base.html" %}{% import "_macros/ui.html" as ui %}{% block main %}
+<form hx-post="/quick" hx-target="#said">{{ ui.button("Add to cart") }}</form><p id="said"></p>{% endblock %}"""
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'"
 
 
@@ -32,6 +34,18 @@ async def served(posted: list[dict[str, str]]) -> AsyncIterator[str]:
     async def buy() -> tuple[str, int]:
         posted.append((await request.form).to_dict())
         return "", 204
+
+    @app.get("/cart/mini")
+    async def mini() -> str:
+        return "3"
+
+    @app.get("/quick")
+    async def quick() -> str:
+        return await render_template_string(QUICK)
+
+    @app.post("/quick")
+    async def deed() -> tuple[str, int, dict[str, str]]:
+        return "At most 8 of these.", 422, {"HX-Trigger": "cart-changed"}
 
     @app.after_request
     async def policy(response: Response) -> Response:
@@ -106,6 +120,19 @@ async def test_form_is_sent_once_and_says_so(browser: Browser) -> None:
         await page.reload()
         await expect(button).to_have_text("Add to cart")
     assert len(posted) == 1
+
+
+async def test_htmx_shows_a_refusal_in_place_and_renews_the_badge(browser: Browser) -> None:
+    """Under the strict policy; a form that htmx sent can be sent again once it is answered (spec: B11)."""
+    async with served([]) as address:
+        page = await (await browser.new_context()).new_page()
+        await page.goto(address.replace("/gallery", "/quick"))
+        for _ in range(2):
+            await page.get_by_role("button", name="Add to cart").click()
+            await expect(page.locator("#said")).to_have_text("At most 8 of these.")
+            await expect(page.locator(".count")).to_have_text("3")
+            await expect(page.get_by_role("button", name="Add to cart")).to_be_enabled()
+            await page.evaluate("document.querySelectorAll('#said, .count').forEach(e => e.textContent = '')")
 
 
 async def test_hold_runs_out_in_words(browser: Browser) -> None:
