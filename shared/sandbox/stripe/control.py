@@ -1,4 +1,4 @@
-"""Switches for tests and demos, under a path Stripe does not have: /_test/…; JSON in, JSON out, same key as the API."""
+"""Switches for tests and demos, under a path Stripe does not have: /_test/…; JSON both ways, same key."""
 
 from collections.abc import Awaitable, Callable
 
@@ -36,7 +36,7 @@ def control_blueprint(standin: Standin) -> Blueprint:
 
 
 async def pay_session(standin: Standin, wishes: Json) -> Json:
-    """`session`, and if wanted `number`, `method`, `email`, `name`: pays as the page does; declines are 402."""
+    """`session`, and if wanted `number`, `method`, `email`, `name`: pays as the page does."""
     call, session = session_of(standin, wishes)
     number, method = wishes.get("number", "4242424242424242"), wishes.get("method", "card")
     buyer = Buyer(wishes.get("email", "buyer@example.com"), wishes.get("name"))

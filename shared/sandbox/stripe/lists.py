@@ -36,9 +36,7 @@ def page_of(call: Call, rows: Iterable[Json], url: str) -> Json:
     limit = params.get("limit", 10)
     if not 1 <= limit <= 100:
         raise invalid("This value must be between 1 and 100, inclusive.", "limit")
-    kept = [
-        row for row in rows if _created_fits(row["created"] if "created" in row else 0, params.get("created"))
-    ]
+    kept = [row for row in rows if _created_fits(row.get("created", 0), params.get("created"))]
     if "ending_before" in params:
         at = _position(kept, params["ending_before"], "ending_before")
         start = max(0, at - limit)

@@ -1,4 +1,4 @@
-"""running_standin: the stand-in on a free port of this process, with typed switches; for tests and the benchmark."""
+"""running_standin: the stand-in on a free port of this process, with typed switches; for tests and bench."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -91,7 +91,7 @@ async def running_standin(
     transport: httpx.AsyncBaseTransport | None = None,
     state_file: Path | None = None,
 ) -> AsyncIterator[RunningStandin]:
-    """Serve a stand-in until the block ends. With `transport`, webhooks go there instead of over the network."""
+    """Serve a stand-in until the block ends. With `transport`, webhooks go there, not over the network."""
     listener = loopback_socket(0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     app = create_standin(
@@ -105,9 +105,9 @@ async def running_standin(
         transport=transport,
     )
     stop = asyncio.Event()
-    async with asyncio.TaskGroup() as group:
-        group.create_task(serve_on(listener, app, stop.wait))
-        try:
-            yield RunningStandin(app, url, secret_key, webhook_secret)
-        finally:
-            stop.set()
+    serving = asyncio.get_running_loop().create_task(serve_on(listener, app, stop.wait))
+    try:
+        yield RunningStandin(app, url, secret_key, webhook_secret)
+    finally:
+        stop.set()
+        await serving

@@ -1,4 +1,4 @@
-"""Sends events to the webhook endpoint: signed, in the background, again after a failure; tests can interfere."""
+"""Sends events to the webhook endpoint: signed, in the background, again after a failure."""
 
 import asyncio
 import hashlib
@@ -25,7 +25,7 @@ def signature(payload: bytes, secret: str, stamp: int) -> str:
 
 
 class Deliveries:
-    """Outgoing events. `hold` keeps them for `deliver_pending`, `drop` forgets them, `copies` repeats them."""
+    """Outgoing events. `hold` keeps them for `deliver_pending`, `drop` loses them, `copies` repeats them."""
 
     def __init__(
         self,
