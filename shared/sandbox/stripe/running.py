@@ -45,13 +45,13 @@ class RunningStandin:
         email: str = "buyer@example.com",
     ) -> Json:
         """Pay as the page does; the session afterwards. Raises StripeError, 402 where the bank declines."""
-        call, session = session_of(self.app.standin, {"session": session_id})
+        call, session = session_of(self.app.standin, session_id)
         pay_with_number(call, session, method, number, Buyer(email))
         return session
 
     def finish_delayed(self, session_id: str, *, fails: bool = False) -> None:
         """Let the bank answer for a delayed payment now."""
-        call, session = session_of(self.app.standin, {"session": session_id})
+        call, session = session_of(self.app.standin, session_id)
         settle_delayed(call, session, fails=fails)
 
     def fail_refund(self, refund_id: str, account: str = "") -> None:

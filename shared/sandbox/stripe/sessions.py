@@ -138,8 +138,8 @@ def create(call: Call) -> Json:
     discounts = params.get("discounts", [])
     take_off(call, lines, discounts)
     total = sum(line["amount_total"] for line in lines)
-    currency = lines[0]["currency"]
-    if params.get("currency", currency).lower() != currency:
+    currency: str = lines[0]["currency"]
+    if str(params.get("currency", currency)).lower() != currency:
         raise invalid("The currency must be that of the line items.", "currency")
     check_total(total, currency)
     session = _blank(call, ui_mode, expires_at)
