@@ -104,5 +104,7 @@ async def test_the_walk_itself_finds_what_is_wrong(
     assert list(problems(good, stripe.checkout.Session, "s")) == []
     assert len(list(problems(without, stripe.checkout.Session, "s"))) == 1
     assert len(list(problems({**good, "colour": 1}, stripe.checkout.Session, "s"))) == 1
+    nested = {**good, "total_details": {"amount_discount": 0, "amount_tax": 0, "tip": 1}}
+    assert len(list(problems(nested, stripe.checkout.Session, "s"))) == 1
     assert len(list(problems({**good, "status": "closed"}, stripe.checkout.Session, "s"))) == 1
     assert len(list(problems({**good, "amount_total": "30"}, stripe.checkout.Session, "s"))) == 1
