@@ -1,1 +1,25 @@
-"""What is for sale and how many are left: pages, calendars, entries, ticket types, tickets. Never imports cart."""
+"""What is for sale and how many are left: pages, entries, ticket types, tickets. Never imports cart."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from shared.web import Tillgate
+
+
+def init_app(app: "Tillgate") -> None:
+    """Fill services.calendar, register the pages, the due work and what happens at sign-in."""
+    # here and not above: models and rules are imported through this package and must not load quart
+    from events import keeping, office_routes, pending, routes  # noqa: F401 - office_routes registers its pages
+    from events.catalogue import Catalogue
+    from events.service import SqlCalendarService
+    from shared.identity import on_sign_in
+
+    async def pending_tickets(now: datetime) -> int:
+        return await pending.tidy(app.database.sessions, now=now)
+
+    app.services.calendar = SqlCalendarService()
+    app.extensions["catalogue"] = Catalogue(app.database)
+    app.sweeps["pending_tickets"] = pending_tickets
+    app.register_blueprint(routes.blueprint)
+    on_sign_in(app, keeping.put_into_cart)

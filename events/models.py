@@ -1,4 +1,4 @@
-"""Tables of events. No foreign key leads to a table of cart; `order_id` and `page_id` are plain ids for it."""
+"""Tables of events. No foreign key leads to a table of cart; `order_id` is a plain id."""
 
 from datetime import datetime
 from uuid import UUID
@@ -70,7 +70,7 @@ class Calendar(Base):
 class Pool(Base):
     """A capacity and what of it is taken. The CHECK makes overselling impossible in the database (spec: H3).
 
-    `allocated` is the number of tickets in reserved, confirmed and checked_in; nothing ever counts rows to find out.
+    `allocated` is the number of tickets in reserved, confirmed and checked_in; nothing counts rows for it.
     """
 
     __tablename__ = "pools"
@@ -127,7 +127,7 @@ class Entry(Base):
 
 
 class TicketType(Base):
-    """A kind of ticket for an entry. `cost` empty = the entry's price; both empty = not for sale; 0 = free."""
+    """A kind of ticket for an entry. `cost` empty = the entry's price; both empty: not for sale; 0: free."""
 
     __tablename__ = "ticket_types"
 
@@ -182,16 +182,23 @@ class Ticket(Base):
 
     __table_args__ = (
         CheckConstraint(
-            "state IN ('pending', 'reserved', 'confirmed', 'checked_in', 'removed', 'cancelled')", name="state"
+            "state IN ('pending', 'reserved', 'confirmed', 'checked_in', 'removed', 'cancelled')",
+            name="state",
         ),
         CheckConstraint(
-            "state NOT IN ('reserved', 'confirmed', 'checked_in') OR order_id IS NOT NULL", name="held_by_order"
+            "state NOT IN ('reserved', 'confirmed', 'checked_in') OR order_id IS NOT NULL",
+            name="held_by_order",
         ),
-        CheckConstraint("state NOT IN ('confirmed', 'checked_in') OR code IS NOT NULL", name="code_when_confirmed"),
+        CheckConstraint(
+            "state NOT IN ('confirmed', 'checked_in') OR code IS NOT NULL", name="code_when_confirmed"
+        ),
         Index("ix_tickets_pending", "user_id", postgresql_where=sql("state = 'pending'")),
         Index("ix_tickets_order_id", "order_id", postgresql_where=sql("order_id IS NOT NULL")),
         Index(
-            "ix_tickets_reserved", "ticket_type_id", "reserved_until", postgresql_where=sql("state = 'reserved'")
+            "ix_tickets_reserved",
+            "ticket_type_id",
+            "reserved_until",
+            postgresql_where=sql("state = 'reserved'"),
         ),
         Index("ix_tickets_entry_id_state", "entry_id", "state"),
     )

@@ -1,8 +1,9 @@
-"""Who may call what: every endpoint needs a signed-in user, except the ones listed here and nowhere else (spec: D10)."""
+"""Who may call what: every endpoint needs a signed-in user, except those listed here, and nowhere else (spec: D10)."""
 
 PUBLIC_ENDPOINTS = frozenset(
     {
         "static",
+        "accent",  # a colour as a stylesheet
         # public shop pages
         "events.home",
         "events.page",
@@ -15,6 +16,7 @@ PUBLIC_ENDPOINTS = frozenset(
         "identity.code",
         "identity.link",
         "identity.use_link",
+        "identity.sign_out",  # pressed twice, or after the cookie ran out: still the home page
         # health
         "health.live",
         "health.ready",
@@ -24,8 +26,12 @@ PUBLIC_ENDPOINTS = frozenset(
         "cart.complete",
         # a ticket's own page, by its address that cannot be guessed
         "events.ticket",
+        "events.ticket_calendar",
     }
 )
 
 ORIGIN_EXEMPT_ENDPOINTS = frozenset({"cart.stripe_webhook"})
 """Unsafe requests that come from a server, not a browser; they prove themselves otherwise."""
+
+KEEPABLE_ENDPOINTS = frozenset({"events.home", "events.page", "events.entry"})
+"""Pages without secrets: a browser may keep them for its back button, and asks before it shows them anew."""

@@ -12,12 +12,18 @@ from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import BigInteger, DateTime, MetaData, String, event
+from sqlalchemy import BigInteger, DateTime, MetaData, String, event, text
 from sqlalchemy.dialects.postgresql import CHAR, JSONB
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
 from sqlalchemy.orm import DeclarativeBase, Session, SessionTransaction
 
 Sessions = async_sessionmaker[AsyncSession]
@@ -125,14 +131,19 @@ class Database:
         await self.engine.dispose()
 
 
+async def lock_user(session: AsyncSession, user_id: UUID) -> None:
+    """Let one transaction at a time change this user's cart and orders: the first lock in our order of locks."""
+    await session.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": f"user:{user_id}"}
+    )
+
+
 def sqlstate(error: DBAPIError) -> str | None:
     """PostgreSQL's five-character code behind a database error."""
     return getattr(error.orig, "sqlstate", None)
 
 
-async def retrying(
-    process: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
-) -> T:
+async def retrying(process: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run one short transaction again on deadlock, serialization failure or lock time-out: three tries, then the error.
 
     `process` must open its own session: a transaction that failed cannot be continued.

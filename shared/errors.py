@@ -1,4 +1,4 @@
-"""AppError and its children: expected failures with a status. The docstring of an error class is its message to the user.
+"""AppError and its children: expected failures with a status. A class's docstring is its message to the user.
 
 The handler that shows them as page, fragment or JSON (spec: D9) is in web.py.
 """

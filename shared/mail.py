@@ -7,10 +7,11 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from shared.formats import install
 from shared.jobs import nudge
 from shared.models import OutgoingMail
 from shared.settings import ROOT
@@ -20,11 +21,12 @@ from shared.settings import ROOT
 def _templates() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(ROOT / "templates"),
-        autoescape=lambda name: bool(name and name.endswith(".html")),
+        autoescape=select_autoescape(["html"], default=False),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    install(environment)
     return environment
 
 
@@ -35,9 +37,13 @@ async def owe_mail(
     template: str,
     now: datetime,
     dedupe_key: str | None = None,
+    expires_at: datetime | None = None,
     **context: Any,
 ) -> None:
-    """Owe one mail from `templates/mail/<template>.txt` (first line: subject) and `.html`; once per `dedupe_key`."""
+    """Owe one mail from `templates/mail/<template>.txt` (first line: subject) and `.html`; once per `dedupe_key`.
+
+    With `expires_at` it is a secret: not sent any more after that, and its text is wiped once it is out.
+    """
     lines = _templates().get_template(f"mail/{template}.txt").render(**context).strip().split("\n", 1)
     html = _templates().get_template(f"mail/{template}.html").render(subject=lines[0], **context)
     await session.execute(
@@ -50,6 +56,7 @@ async def owe_mail(
             dedupe_key=dedupe_key,
             next_try_at=now,
             created_at=now,
+            expires_at=expires_at,
         )
         .on_conflict_do_nothing(index_elements=["dedupe_key"])
     )

@@ -4,7 +4,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import CheckConstraint, Index, func, text
+from sqlalchemy import CheckConstraint, Index, func
+from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.database import Base
@@ -60,8 +61,10 @@ class OutgoingMail(Base):
     last_error: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     sent_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
+    """Set for a mail that opens something (sign-in): not sent later; its text is wiped once it is out."""
 
-    __table_args__ = (Index("ix_outgoing_mail_due", "next_try_at", postgresql_where=text("state = 'due'")),)
+    __table_args__ = (Index("ix_outgoing_mail_due", "next_try_at", postgresql_where=sql("state = 'due'")),)
 
 
 class Heartbeat(Base):

@@ -8,8 +8,10 @@ from babel.core import Locale
 from babel.numbers import format_currency, get_currency_symbol
 
 # Currencies whose minor unit is not 1/100. Source: Stripe's "supported currencies" page, zero- and three-decimal lists.
-ZERO_DECIMAL = frozenset("BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF".split())
-THREE_DECIMAL = frozenset("BHD JOD KWD OMR TND".split())
+ZERO_DECIMAL = frozenset(
+    ("BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF")
+)
+THREE_DECIMAL = frozenset(("BHD", "JOD", "KWD", "OMR", "TND"))
 
 # Smallest charge in minor units. Source: Stripe's "minimum charge amounts" table; others are left to Stripe's answer.
 MINIMUM_CHARGE = {

@@ -1,6 +1,6 @@
 """The web shell both domains share: the app class, the session of a request, and how answers and errors are shown.
 
-A request is one transaction: it opens at the first statement, commits when the status is below 400, rolls back otherwise.
+A request is one transaction: it opens at the first statement and commits when the status is below 400.
 """
 
 from collections.abc import Awaitable, Callable
@@ -115,7 +115,7 @@ async def _show_http_error(error: HTTPException) -> tuple[Response | str, int]:
 
 
 async def _show_bug(error: Exception) -> tuple[Response | str, int]:
-    log.error("request failed", path=request.path, method=request.method, exc_info=error)
+    log.error("request failed", endpoint=request.endpoint, method=request.method, exc_info=error)
     return await show_error(500, HTTP_MESSAGES[500], {}, "INTERNAL_ERROR")
 
 
@@ -123,6 +123,7 @@ async def show_error(
     status: int, message: str, details: dict[str, Any], code: str
 ) -> tuple[Response | str, int]:
     """An error as JSON, as a fragment in place, or as a page, whatever the asker can show."""
+    g.failed = True  # the page about an error asks the database nothing more
     if is_api():
         return jsonify(error_body(message, details, code)), status
     template = "errors/_message.html" if wants_fragment() else "errors/error.html"

@@ -67,12 +67,13 @@ class CalendarService(Protocol):
         ...
 
     async def set_pending_quantity(
-        self, session: AsyncSession, *, user_id: UUID, ticket_type_id: UUID, quantity: int
+        self, session: AsyncSession, *, user_id: UUID, ticket_type_id: UUID, quantity: int, now: datetime
     ) -> int:
         """Make exactly `quantity` pending tickets of a type (0 removes them); returns the number before.
 
-        Raises `AppError` 422 where the type's smallest or largest number, or the limit per user, is broken,
-        404 for an unknown type, 409 where it is not on sale.
+        Raises `Invalid` (422) where the type's smallest or largest number, or the limit per user, is broken,
+        `NotFound` for an unknown type, `Conflict` where more are asked for and it is not on sale, `SoldOut`
+        where more are asked for than are left. Then nothing was changed.
         """
         ...
 
@@ -91,15 +92,22 @@ class CalendarService(Protocol):
         *,
         ticket_ids: Sequence[UUID] | None = None,
         reserved_until: datetime,
+        now: datetime,
     ) -> None:
-        """`pending` → `reserved` for exactly these tickets (all of the user's, or of the page, if None), all or none.
+        """`pending` → `reserved` for exactly these tickets, all or none (spec: B8).
 
-        Raises `SoldOut` with the lines that do not fit; then nothing was changed (spec: B8).
+        `ticket_ids` None = all pending ones of the user, or of the page; none at all is not an error. Raises
+        `Conflict` where one of `ticket_ids` is not a pending ticket of this user (and page), and `SoldOut` with the
+        lines that do not fit or are not on sale at `now`. Either way nothing was changed, so the caller's
+        transaction may go on without a savepoint.
         """
         ...
 
     async def confirm_tickets_for_order(self, session: AsyncSession, order_id: UUID) -> Confirmation:
-        """`reserved` → `confirmed`, door codes made, once: a second call changes nothing (spec: B7)."""
+        """`reserved` → `confirmed`, door codes made, once: a second call changes nothing (spec: B7).
+
+        `CLOSED` where one of the order's entries or tickets is cancelled: then nothing was changed.
+        """
         ...
 
     async def release_tickets_for_order(self, session: AsyncSession, order_id: UUID) -> int:
@@ -142,9 +150,7 @@ class CalendarService(Protocol):
         """The pages a user works for, by name."""
         ...
 
-    async def orders_by_ticket_code(
-        self, session: AsyncSession, *, page_id: UUID, code: str
-    ) -> list[UUID]:
+    async def orders_by_ticket_code(self, session: AsyncSession, *, page_id: UUID, code: str) -> list[UUID]:
         """Orders on this page that hold the ticket with this door code; for the organizer's search."""
         ...
 
@@ -160,9 +166,7 @@ class CartService(Protocol):
         """The number on the cart's badge, in as few statements as there are kinds."""
         ...
 
-    async def entry_sales(
-        self, session: AsyncSession, *, page_id: UUID
-    ) -> Mapping[UUID, EntrySalesDTO]:
+    async def entry_sales(self, session: AsyncSession, *, page_id: UUID) -> Mapping[UUID, EntrySalesDTO]:
         """Revenue and paid orders per entry of a page."""
         ...
 
@@ -172,7 +176,7 @@ class CartService(Protocol):
 
 
 class PaymentsUnavailable(AppError):
-    """The payment provider did not answer. No money was taken and your tickets stay held; please try again in a moment."""
+    """The payment provider did not answer. Your tickets stay held; please try again in a moment."""
 
     status = 503
     code = "PAYMENTS_UNAVAILABLE"
@@ -215,6 +219,10 @@ class Payments(Protocol):
         """What Stripe says of a session now; None where it does not know the id."""
         ...
 
+    async def find_session(self, request: CheckoutRequest, *, created_after: datetime) -> SessionFacts | None:
+        """The session of an attempt too old to be replayed; None where it was never made."""
+        ...
+
     async def expire_session(self, session_id: str, *, stripe_account: str) -> SessionFacts:
         """Expire the session if it is open; answers the session as it then stands, whatever that is."""
         ...
@@ -233,4 +241,8 @@ class Payments(Protocol):
 
     def read_event(self, body: bytes, signature: str | None) -> EventFacts:
         """Verify a webhook's bytes against every signing secret; raises `SignatureInvalid`."""
+        ...
+
+    def read_stored_event(self, body: bytes) -> EventFacts:
+        """Read an event from our own inbox; its signature was verified when it came in."""
         ...

@@ -1,0 +1,231 @@
+"""Checkout attempts: the request to Stripe is stored complete before it is sent, so that a crash can be replayed."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from cart.models import CheckoutAttempt, Order, OrderLine, StripeCustomer
+from shared.contracts.dtos import CheckoutRequest, SessionFacts
+from shared.contracts.protocols import Payments
+from shared.contracts.states import OrderState
+from shared.database import Sessions
+from shared.ids import new_id
+from shared.installation import installation_id
+from shared.payments import APP, DELAYED_METHODS
+
+ACTIVE = ("creating", "open")
+# Stripe wants expires_at at least 30 minutes ahead when it receives the call; one minute for the way there.
+SHORTEST_SESSION = timedelta(minutes=31)
+METADATA_VALUE = 500  # Stripe: characters of one metadata value
+
+
+async def add_attempt(
+    session: AsyncSession,
+    order: Order,
+    lines: Sequence[OrderLine],
+    *,
+    delayed_methods: bool,
+    livemode: bool,
+    public_url: str,
+    now: datetime,
+) -> CheckoutAttempt:
+    """Store the complete request for one Checkout session of this order, state `creating`."""
+    attempt_id = new_id()
+    assert order.reserved_until is not None
+    expires_at = max(order.reserved_until + timedelta(minutes=order.hold_minutes), now + SHORTEST_SESSION)
+    known = await session.get(StripeCustomer, (order.user_id, order.stripe_account, livemode))
+    attempt = CheckoutAttempt(
+        id=attempt_id,
+        order_id=order.id,
+        stripe_account=order.stripe_account,
+        state="creating",
+        idempotency_key=f"checkout-{attempt_id}",
+        livemode=livemode,
+        expires_at=expires_at,
+        created_at=now,
+        request=build_params(
+            order,
+            lines,
+            attempt_id=attempt_id,
+            installation=await installation_id(session),
+            expires_at=expires_at,
+            delayed_methods=delayed_methods,
+            customer=known.customer_id if known else None,
+            public_url=public_url,
+        ),
+    )
+    session.add(attempt)
+    await session.flush()
+    return attempt
+
+
+def build_params(
+    order: Order,
+    lines: Sequence[OrderLine],
+    *,
+    attempt_id: UUID,
+    installation: UUID,
+    expires_at: datetime,
+    delayed_methods: bool,
+    customer: str | None,
+    public_url: str,
+) -> dict[str, Any]:
+    """Stripe's parameters for one session: hosted page, price and quantity lines, our metadata on both objects."""
+    metadata = {
+        "app": APP,
+        "installation_id": str(installation),
+        "order_id": str(order.id),
+        "order_number": order.number,
+        "attempt_id": str(attempt_id),
+        "page_id": str(order.page_id or lines[0].page_id),
+        **_product_ids(lines),
+    }
+    params: dict[str, Any] = {
+        "mode": "payment",
+        "ui_mode": "hosted_page",
+        "client_reference_id": order.number,
+        "line_items": [_line_item(line, order.currency) for line in lines],
+        "metadata": metadata,
+        "payment_intent_data": {"metadata": metadata, "description": f"Order {order.number}"},
+        "expires_at": int(expires_at.timestamp()),
+        # order: lets the return page find the account of a session whose id was never stored
+        "success_url": f"{public_url}/checkout/complete?session_id={{CHECKOUT_SESSION_ID}}&order={order.id}",
+        "cancel_url": f"{public_url}/orders/{order.id}",
+    }
+    if not delayed_methods:
+        params["excluded_payment_method_types"] = list(DELAYED_METHODS)
+    if customer:
+        params["customer"] = customer
+    return params
+
+
+def _line_item(line: OrderLine, currency: str) -> dict[str, Any]:
+    return {
+        "quantity": line.quantity,
+        "price_data": {
+            "currency": currency.lower(),
+            "unit_amount": line.unit_amount,
+            "product_data": {
+                "name": f"{line.name} · {line.detail}"[:250],
+                "metadata": {"kind": line.kind, "ref_id": str(line.ref_id)},
+            },
+        },
+    }
+
+
+def _product_ids(lines: Sequence[OrderLine]) -> dict[str, str]:
+    """What was bought, in as many metadata values as their length allows."""
+    per_value = METADATA_VALUE // (len(str(lines[0].ref_id)) + 1)
+    ids = list(dict.fromkeys(str(line.ref_id) for line in lines))
+    parts = [ids[start : start + per_value] for start in range(0, len(ids), per_value)]
+    return {
+        "product_ids" if number == 0 else f"product_ids_{number + 1}": ",".join(part)
+        for number, part in enumerate(parts)
+    }
+
+
+def request_of(attempt: CheckoutAttempt, order: Order, params: dict[str, Any]) -> CheckoutRequest:
+    """The stored request, ready to be sent or replayed."""
+    return CheckoutRequest(
+        order_id=attempt.order_id,
+        attempt_id=attempt.id,
+        page_id=order.page_id,
+        stripe_account=attempt.stripe_account,
+        idempotency_key=attempt.idempotency_key,
+        params=params,
+    )
+
+
+async def active_attempt(session: AsyncSession, order_id: UUID) -> CheckoutAttempt | None:
+    """The one attempt of an order that may still be paid."""
+    return await session.scalar(
+        select(CheckoutAttempt)
+        .where(CheckoutAttempt.order_id == order_id, CheckoutAttempt.state.in_(ACTIVE))
+        .execution_options(populate_existing=True)
+    )
+
+
+async def attempt_of_session(
+    session: AsyncSession, session_id: str, *, stripe_account: str | None = None
+) -> CheckoutAttempt | None:
+    """The attempt with this Checkout session id."""
+    found = select(CheckoutAttempt).where(CheckoutAttempt.session_id == session_id)
+    if stripe_account is not None:
+        found = found.where(CheckoutAttempt.stripe_account == stripe_account)
+    return (await session.scalars(found.limit(1))).first()
+
+
+async def send(
+    sessions: Sessions, payments: Payments, order: Order, attempt: CheckoutAttempt
+) -> SessionFacts:
+    """Send, or replay, an attempt's stored request; the buyer's customer is made first if there is none yet."""
+    request = attempt.request
+    if "customer" not in request:
+        async with sessions() as session:
+            installation = await installation_id(session)
+        customer_id = await payments.customer_for(
+            user_id=order.user_id,
+            email=order.email,
+            stripe_account=order.stripe_account,
+            installation_id=installation,
+        )
+        async with sessions.begin() as session:
+            request = await _complete_request(session, attempt.id, order, customer_id=customer_id)
+    return await payments.create_checkout_session(request_of(attempt, order, request))
+
+
+async def _complete_request(
+    session: AsyncSession, attempt_id: UUID, order: Order, *, customer_id: str
+) -> dict[str, Any]:
+    """Keep the user's customer id (spec: E5) and put it into the stored request, before that is first sent."""
+    attempt = await session.get_one(CheckoutAttempt, attempt_id, with_for_update=True, populate_existing=True)
+    if "customer" not in attempt.request:
+        await session.execute(
+            insert(StripeCustomer)
+            .values(
+                user_id=order.user_id,
+                stripe_account=order.stripe_account,
+                livemode=attempt.livemode,
+                customer_id=customer_id,
+            )
+            .on_conflict_do_nothing()
+        )
+        attempt.request = {**attempt.request, "customer": customer_id}
+    return attempt.request
+
+
+async def store_session(session: AsyncSession, attempt_id: UUID, facts: SessionFacts) -> bool:
+    """`creating` → `open` with the session's id, while the order is still pending; False if there is nothing to open.
+
+    True too where another process has stored this very session before us.
+    """
+    stored = await session.execute(
+        update(CheckoutAttempt)
+        .where(
+            CheckoutAttempt.id == attempt_id,
+            CheckoutAttempt.state == "creating",
+            CheckoutAttempt.order_id == Order.id,
+            Order.state == OrderState.PENDING,
+        )
+        .values(state="open", session_id=facts.id, url=facts.url, client_secret=facts.client_secret)
+        .returning(CheckoutAttempt.id)
+        .execution_options(synchronize_session=False)
+    )
+    if stored.scalar_one_or_none() is not None:
+        return True
+    known = await session.get(CheckoutAttempt, attempt_id, populate_existing=True)
+    return known is not None and known.session_id == facts.id and known.state in ("open", "complete")
+
+
+async def end_attempt(session: AsyncSession, attempt_id: UUID, state: str) -> None:
+    """An active attempt becomes `complete`, `expired` or `failed`."""
+    await session.execute(
+        update(CheckoutAttempt)
+        .where(CheckoutAttempt.id == attempt_id, CheckoutAttempt.state.in_(ACTIVE))
+        .values(state=state)
+    )

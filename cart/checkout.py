@@ -1,0 +1,267 @@
+"""From the cart to Stripe's page: reserve in one transaction, call Stripe with nothing open, then store the session.
+
+Crash by crash: before step 1 commits nothing happened; after it, the stored request is replayed under its key.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from cart import attempts, orders
+from cart.models import CheckoutAttempt, Order, OrderLine
+from cart.quote import CartChanged, EmptyCart, Quote, fingerprint, quotes
+from cart.release import release
+from cart.settle import settle_free
+from cart.summary import of_page, summarise, ticket_lines
+from cart.till import Till
+from shared import audit
+from shared.contracts.dtos import CartSummaryDTO, PageDTO
+from shared.contracts.protocols import CalendarService, PaymentsRefused, SoldOut
+from shared.contracts.states import OrderState
+from shared.database import Sessions, retrying
+from shared.errors import AppError, Conflict, NotFound
+from shared.identity.users import email_of
+
+MAX_OPEN_ORDERS = 10  # each holds stock without having paid
+
+
+class SessionExpired(AppError):
+    """Your checkout session has expired. Please refresh the page and try again."""
+
+    status = 400
+    code = "CHECKOUT_SESSION_EXPIRED"
+
+
+class NotExtended(Conflict):
+    """These tickets are no longer held. They are in your cart if they are still to be had."""
+
+    code = "NOT_EXTENDED"
+
+
+class TooManyOpenOrders(Conflict):
+    """You have many unfinished checkouts. Please pay them or give their tickets back first."""
+
+    code = "TOO_MANY_OPEN_ORDERS"
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """Where the buyer goes on: Stripe's page, or the order if there is nothing to pay (any more)."""
+
+    order_id: UUID
+    state: OrderState
+    session_id: str | None = None
+    url: str | None = None
+    client_secret: str | None = None
+
+
+async def start(
+    sessions: Sessions, till: Till, *, user_id: UUID, seen: str, page_id: UUID | None, now: datetime
+) -> list[UUID]:
+    """Turn the cart (or a page's part of it) into orders that hold their tickets; returns their ids (spec: B8, B12).
+
+    `seen` is the fingerprint of what the buyer saw. The same cart sent twice gives the same orders.
+    Raises EmptyCart, CartChanged, NotChargeable, SoldOut, TooManyOpenOrders; then nothing was written.
+    """
+
+    async def reserve() -> list[UUID]:
+        async with sessions.begin() as session:
+            return await _reserve(session, till, user_id=user_id, seen=seen, page_id=page_id, now=now)
+
+    try:
+        return await retrying(reserve)
+    except SoldOut as short:
+        # time alone never gives stock to another buyer: whoever needs it asks Stripe and frees it
+        if not await _free_lapsed(sessions, till, short, now=now):
+            raise
+    return await retrying(reserve)
+
+
+async def _reserve(
+    session: AsyncSession, till: Till, *, user_id: UUID, seen: str, page_id: UUID | None, now: datetime
+) -> list[UUID]:
+    await orders.lock_user(session, user_id)
+    same = await orders.orders_of_cart(session, user_id=user_id, fingerprint=seen)
+    if same:
+        return [order.id for order in same]
+    summary = of_page(await _read_cart(session, till.calendar, user_id), page_id)
+    if not summary.lines:
+        raise EmptyCart
+    if fingerprint(summary.lines) != seen:
+        raise CartChanged
+    if await orders.count_open_orders(session, user_id) >= MAX_OPEN_ORDERS:
+        raise TooManyOpenOrders
+    email = await email_of(session, user_id)
+    made = [
+        await _place(session, till, quote, user_id=user_id, email=email, seen=seen, now=now)
+        for quote in quotes(summary)
+    ]
+    await _store_first_attempt(session, till, made, summary, now=now)
+    return [order.id for order in made]
+
+
+async def _store_first_attempt(
+    session: AsyncSession, till: Till, made: list[Order], summary: CartSummaryDTO, *, now: datetime
+) -> None:
+    """The order that is paid first goes to Stripe at once; the others get their request when it is their turn,
+    since Stripe wants the end of a session to be 30 minutes ahead when the call arrives."""
+    first = next((order for order in made if order.total), None)
+    if first is not None:
+        pages = {group.page.id: group.page for group in summary.groups}
+        await _add_attempt(session, till, first, first.lines, pages, now=now)
+
+
+async def _add_attempt(
+    session: AsyncSession,
+    till: Till,
+    order: Order,
+    lines: Sequence[OrderLine],
+    pages: Mapping[UUID, PageDTO],
+    *,
+    now: datetime,
+) -> CheckoutAttempt:
+    return await attempts.add_attempt(
+        session,
+        order,
+        lines,
+        delayed_methods=all(pages[line.page_id].delayed_methods for line in lines),
+        livemode=till.payments.livemode,
+        public_url=till.public_url,
+        now=now,
+    )
+
+
+async def _read_cart(session: AsyncSession, calendar: CalendarService, user_id: UUID) -> CartSummaryDTO:
+    lines = ticket_lines(await calendar.pending_tickets(session, user_id=user_id))
+    pages = await calendar.get_pages(session, sorted({line.page_id for line in lines})) if lines else {}
+    return summarise(lines, pages)
+
+
+async def _place(
+    session: AsyncSession, till: Till, quote: Quote, *, user_id: UUID, email: str, seen: str, now: datetime
+) -> Order:
+    """One order with its claim; paid at once where it is free."""
+    order = await orders.add_order(session, quote, user_id=user_id, email=email, fingerprint=seen, now=now)
+    assert order.reserved_until is not None
+    await audit.record(
+        session,
+        at=now,
+        actor=f"user:{user_id}",
+        subject="order",
+        subject_id=order.id,
+        what="placed",
+        after={"state": order.state, "total": order.total, "currency": order.currency},
+    )
+    await till.calendar.claim_tickets_for_order(
+        session,
+        order.id,
+        user_id,
+        quote.page_id,
+        ticket_ids=orders.item_ids(order.lines),
+        reserved_until=order.reserved_until,
+        now=now,
+    )
+    if not quote.total:
+        await settle_free(session, till, order, now=now)
+    return order
+
+
+async def _free_lapsed(sessions: Sessions, till: Till, short: SoldOut, *, now: datetime) -> bool:
+    """Release up to five lapsed orders of the short pools; True if any stock came free."""
+    async with sessions() as session:
+        lapsed = await till.calendar.lapsed_orders(
+            session, ticket_type_ids=[line.ticket_type_id for line in short.lines], now=now
+        )
+    freed = [
+        await release(sessions, till, order_id=order_id, now=now) is OrderState.EXPIRED for order_id in lapsed
+    ]
+    return any(freed)
+
+
+async def hand_over(
+    sessions: Sessions, till: Till, *, order_id: UUID, user_id: UUID, now: datetime
+) -> Handover:
+    """Bring an own pending order to Stripe's page: its open session, or a new one (spec: C1).
+
+    Raises NotFound, PaymentsUnavailable (the order stays held; trying again replays the same request), PaymentsRefused
+    (the order was taken back; its tickets are in the cart again).
+    """
+    async with sessions.begin() as session:
+        order, attempt = await _attempt_to_send(session, till, order_id=order_id, user_id=user_id, now=now)
+    if attempt is None or attempt.state == "open":
+        return _handover(order, attempt)
+    try:
+        facts = await attempts.send(sessions, till.payments, order, attempt)
+    except PaymentsRefused:
+        return await _refused(sessions, till, order, attempt, now=now)
+    async with sessions.begin() as session:
+        stored = await attempts.store_session(session, attempt.id, facts)
+    if not stored:
+        await till.payments.expire_session(facts.id, stripe_account=facts.stripe_account)
+        raise SessionExpired
+    return Handover(order.id, OrderState.PENDING, facts.id, facts.url, facts.client_secret)
+
+
+async def _refused(
+    sessions: Sessions, till: Till, order: Order, attempt: CheckoutAttempt, *, now: datetime
+) -> Handover:
+    """Stripe has said no for good, so no session stands under this key.
+
+    An old request is refused only because its end is too near: it gets a successor. Any other ends the order.
+    """
+    async with sessions.begin() as session:
+        await attempts.end_attempt(session, attempt.id, "failed")
+    if attempt.expires_at - now < attempts.SHORTEST_SESSION - timedelta(seconds=1):
+        return await hand_over(sessions, till, order_id=order.id, user_id=order.user_id, now=now)
+    await release(sessions, till, order_id=order.id, to=OrderState.CANCELLED, actor="stripe", now=now)
+    raise PaymentsRefused
+
+
+async def _attempt_to_send(
+    session: AsyncSession, till: Till, *, order_id: UUID, user_id: UUID, now: datetime
+) -> tuple[Order, CheckoutAttempt | None]:
+    """The order's active attempt, or a new one if the last has ended; None where the order is not pending."""
+    order = await orders.lock_order(session, order_id)
+    if order is None or order.user_id != user_id:
+        raise NotFound
+    if order.state != OrderState.PENDING:
+        return order, None
+    attempt = await attempts.active_attempt(session, order_id)
+    if attempt is None:
+        lines = await orders.lines_of(session, order_id)
+        pages = await till.calendar.get_pages(session, sorted({line.page_id for line in lines}))
+        attempt = await _add_attempt(session, till, order, lines, pages, now=now)
+    return order, attempt
+
+
+def _handover(order: Order, attempt: CheckoutAttempt | None) -> Handover:
+    if attempt is None:
+        return Handover(order.id, OrderState(order.state))
+    return Handover(order.id, OrderState.PENDING, attempt.session_id, attempt.url, attempt.client_secret)
+
+
+async def extend(
+    session: AsyncSession, till: Till, *, order_id: UUID, user_id: UUID, now: datetime
+) -> datetime:
+    """Hold an own order's tickets once more, for as long as the first time; returns the new end (UTC) (spec: H10).
+
+    Raises NotFound, NotExtended where the order is no longer held or was extended before.
+    """
+    order = await orders.lock_order(session, order_id)
+    if order is None or order.user_id != user_id:
+        raise NotFound
+    if order.state != OrderState.PENDING or order.reserved_until is None or order.reserved_until <= now:
+        raise NotExtended
+    if order.extensions:
+        raise NotExtended("You have already extended the time for this order; it can be done once.")
+    until = order.reserved_until + timedelta(minutes=order.hold_minutes)
+    order.reserved_until, order.extensions = until, 1
+    await till.calendar.hold_tickets_until(session, order_id, reserved_until=until)
+    await audit.record(
+        session, at=now, actor=f"user:{user_id}", subject="order", subject_id=order_id, what="extended",
+        after={"reserved_until": until.isoformat()},
+    )  # fmt: skip
+    return until

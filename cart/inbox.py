@@ -1,0 +1,110 @@
+"""The webhook as an inbox: the raw event is stored and committed first; its effect follows, once."""
+
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from cart.models import WebhookEvent, WebhookRefusal
+from cart.settle import settle
+from cart.till import Till
+from shared.contracts.dtos import EventFacts
+from shared.contracts.protocols import SignatureInvalid
+from shared.database import Sessions, retrying
+
+log = structlog.get_logger()
+
+SETTLING = {
+    "checkout.session.completed": False,
+    "checkout.session.async_payment_succeeded": False,
+    "checkout.session.async_payment_failed": True,
+    "checkout.session.expired": False,
+}
+"""Event types that settle an order, and whether they say that a delayed payment has failed."""
+
+LEFT_OVER = timedelta(seconds=30)  # younger ones are in the hands of the request that brought them
+
+
+async def receive(
+    sessions: Sessions, till: Till, body: bytes, signature: str | None, *, now: datetime
+) -> str:
+    """Verify, store and carry out one event; returns its result. Raises SignatureInvalid, which is counted.
+
+    An effect that fails raises after its error was written on the row: Stripe sends again, and the worker tries too.
+    """
+    try:
+        event = till.payments.read_event(body, signature)
+    except SignatureInvalid as refusal:
+        async with sessions.begin() as session:
+            session.add(WebhookRefusal(at=now, reason=refusal.message))
+        raise
+    await _store(sessions, event, body, now=now)
+    return await process(sessions, till, event, now=now)
+
+
+async def _store(sessions: Sessions, event: EventFacts, body: bytes, *, now: datetime) -> None:
+    async with sessions.begin() as session:
+        await session.execute(
+            insert(WebhookEvent)
+            .values(
+                id=event.id,
+                stripe_account=event.stripe_account,
+                type=event.type,
+                livemode=event.livemode,
+                body=body,
+                received_at=now,
+            )
+            .on_conflict_do_nothing(index_elements=["id"])
+        )
+
+
+async def process(sessions: Sessions, till: Till, event: EventFacts, *, now: datetime) -> str:
+    """Carry out a stored event once: effect and `processed_at` commit together."""
+
+    async def effect() -> str:
+        async with sessions.begin() as session:
+            row = await session.get_one(WebhookEvent, event.id, with_for_update=True)
+            if row.processed_at is None:
+                row.tries += 1
+                if event.livemode != till.payments.livemode:
+                    row.result = "other_mode"
+                elif event.session is None or event.type not in SETTLING:
+                    row.result = "ignored"
+                else:
+                    row.result = await settle(
+                        session, till, event.session, now=now, failed=SETTLING[event.type]
+                    )
+                row.processed_at, row.last_error = now, None
+            return row.result or ""
+
+    try:
+        result = await retrying(effect)
+    except Exception as error:
+        async with sessions.begin() as session:
+            row = await session.get_one(WebhookEvent, event.id, with_for_update=True)
+            row.tries += 1
+            row.last_error = f"{type(error).__name__}: {error}"[:1000]
+        raise
+    if result == "unmatched":
+        log.error("webhook for an order we do not know", event_id=event.id, type=event.type)
+    return result
+
+
+async def process_left_over(sessions: Sessions, till: Till, *, now: datetime) -> int:
+    """Carry out events whose effect failed or was cut off; the worker's sweep. One failure does not stop the rest."""
+    async with sessions() as session:
+        rows = list(
+            await session.scalars(
+                select(WebhookEvent)
+                .where(WebhookEvent.processed_at.is_(None), WebhookEvent.received_at < now - LEFT_OVER)
+                .order_by(WebhookEvent.received_at)
+                .limit(100)
+            )
+        )
+    for row in rows:
+        try:
+            await process(sessions, till, till.payments.read_stored_event(row.body), now=now)
+        except Exception:
+            log.exception("webhook event failed again", event_id=row.id, type=row.type)
+    return len(rows)

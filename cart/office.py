@@ -1,0 +1,124 @@
+"""What an organizer sees of a page's orders: the list with its search, and one order with its history."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, exists, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import selectinload
+
+from cart.models import Order, OrderLine, Payment, Refund
+from cart.order_page import refunds_of
+from shared import audit
+from shared.contracts.dtos import PageDTO, TicketDTO
+from shared.contracts.protocols import CalendarService
+from shared.contracts.states import OrderState, PageRole
+from shared.errors import NotFound
+from shared.models import AuditEntry
+
+PER_PAGE = 50
+SELLING_ROLES = (PageRole.OWNER, PageRole.STAFF)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRow:
+    """One order in the list. `amount` is this page's part, in minor units."""
+
+    order: Order
+    quantity: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderDetail:
+    """One order as the organizer of one of its pages sees it: that page's lines and tickets only."""
+
+    order: Order
+    lines: list[OrderLine]
+    tickets: list[TicketDTO]
+    payments: list[Payment]
+    refunds: list[Refund]
+    history: list[AuditEntry]
+
+
+async def page_for_seller(
+    session: AsyncSession, calendar: CalendarService, *, user_id: UUID, slug: str
+) -> PageDTO:
+    """The page, if this user may see its sales. Raises NotFound otherwise: others' pages do not exist for them."""
+    for page, role in await calendar.pages_of_member(session, user_id=user_id):
+        if page.slug == slug and role in SELLING_ROLES:
+            return page
+    raise NotFound
+
+
+async def list_orders(
+    session: AsyncSession,
+    calendar: CalendarService,
+    *,
+    page_id: UUID,
+    search: str = "",
+    state: OrderState | None = None,
+    before: UUID | None = None,
+) -> list[OrderRow]:
+    """A page's orders, newest first, `PER_PAGE` + 1 at most; `before` continues after an order's id (they grow)."""
+    of_page = (
+        select(
+            OrderLine.order_id,
+            func.sum(OrderLine.quantity).label("quantity"),
+            func.sum(OrderLine.amount).label("amount"),
+        )
+        .where(OrderLine.page_id == page_id)
+        .group_by(OrderLine.order_id)
+        .subquery()
+    )
+    query = (
+        select(Order, of_page.c.quantity, of_page.c.amount)
+        .join(of_page, of_page.c.order_id == Order.id)
+        .order_by(Order.id.desc())
+        .limit(PER_PAGE + 1)
+    )
+    if search:
+        query = query.where(await _matches(session, calendar, page_id=page_id, search=search))
+    if state is not None:
+        query = query.where(Order.state == state)
+    if before is not None:
+        query = query.where(Order.id < before)
+    return [OrderRow(row[0], int(row[1]), int(row[2])) for row in await session.execute(query)]
+
+
+async def _matches(
+    session: AsyncSession, calendar: CalendarService, *, page_id: UUID, search: str
+) -> ColumnElement[bool]:
+    """E-mail (part of it), order number (with or without its dash), or a ticket's door code."""
+    text = search.strip()
+    bare = text.replace("-", "").replace(" ", "").upper()
+    by_code = await calendar.orders_by_ticket_code(session, page_id=page_id, code=bare)
+    return or_(
+        Order.email.contains(text.lower(), autoescape=True),
+        func.replace(Order.number, "-", "") == bare,
+        Order.id.in_(by_code),
+    )
+
+
+async def order_detail(
+    session: AsyncSession, calendar: CalendarService, *, page_id: UUID, order_id: UUID
+) -> OrderDetail:
+    """One order with lines of this page. Raises NotFound where the page has no part in it."""
+    has_part = exists().where(OrderLine.order_id == Order.id, OrderLine.page_id == page_id)
+    order = await session.scalar(
+        select(Order).where(Order.id == order_id, has_part).options(selectinload(Order.lines))
+    )
+    if order is None:
+        raise NotFound
+    tickets = await calendar.get_tickets_for_order(session, order_id)
+    payments = await session.scalars(
+        select(Payment).where(Payment.order_id == order_id).order_by(Payment.created_at)
+    )
+    return OrderDetail(
+        order=order,
+        lines=[line for line in order.lines if line.page_id == page_id],
+        tickets=[ticket for ticket in tickets if ticket.page_id == page_id],
+        payments=list(payments),
+        refunds=await refunds_of(session, [order_id]),
+        history=await audit.history(session, order_id),
+    )

@@ -1,0 +1,68 @@
+"""What the order's pages show: an order with its tickets, its money going back, and the way on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from cart import attempts, orders
+from cart.models import Order, Refund
+from shared.contracts.dtos import PageDTO, TicketDTO
+from shared.contracts.protocols import CalendarService
+from shared.contracts.states import OrderState
+
+
+@dataclass(frozen=True, slots=True)
+class OrderView:
+    """One order as its buyer sees it."""
+
+    order: Order
+    tickets: list[TicketDTO]
+    pages: list[PageDTO]
+    refunds: list[Refund]
+    session_id: str | None
+    """Of the open Checkout session, while the order is pending."""
+    siblings: list[Order]
+    """All orders of the same cart, this one too, in the order in which they are paid."""
+
+    @property
+    def next_to_pay(self) -> Order | None:
+        """Another order of the same cart that still waits for its payment."""
+        waiting = (
+            one for one in self.siblings if one.state == OrderState.PENDING and one.id != self.order.id
+        )
+        return next(waiting, None)
+
+    @property
+    def time_zone(self) -> str:
+        """Where the clock of the hold is read: the first page's zone."""
+        return self.pages[0].time_zone if self.pages else "UTC"
+
+
+async def order_view(
+    session: AsyncSession, calendar: CalendarService, *, order_id: UUID, user_id: UUID
+) -> OrderView:
+    """An own order for its page. Raises NotFound for any other."""
+    order = await orders.own_order(session, order_id, user_id=user_id)
+    pages = await calendar.get_pages(session, sorted({line.page_id for line in order.lines}))
+    attempt = None
+    if order.state == OrderState.PENDING:
+        attempt = await attempts.active_attempt(session, order_id)
+    return OrderView(
+        order=order,
+        tickets=await calendar.get_tickets_for_order(session, order_id),
+        pages=list(pages.values()),
+        refunds=await refunds_of(session, [order_id]),
+        session_id=attempt.session_id if attempt else None,
+        siblings=await orders.orders_of_cart(session, user_id=user_id, fingerprint=order.fingerprint),
+    )
+
+
+async def refunds_of(session: AsyncSession, order_ids: Sequence[UUID]) -> list[Refund]:
+    """Refunds of these orders, oldest first."""
+    rows = await session.scalars(
+        select(Refund).where(Refund.order_id.in_(order_ids)).order_by(Refund.created_at, Refund.id)
+    )
+    return list(rows)

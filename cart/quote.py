@@ -1,0 +1,103 @@
+"""From cart lines to what will be charged: one quote per Stripe account and currency. Pure; calls nothing."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from shared.contracts.dtos import CartGroupDTO, CartLineDTO, CartSummaryDTO, PageDTO
+from shared.errors import Conflict, Invalid
+from shared.money import MAXIMUM_CHARGE, MINIMUM_CHARGE, THREE_DECIMAL, format_minor, to_minor
+
+MAX_LINES = 100  # Stripe: line items of one Checkout session
+
+
+class EmptyCart(Invalid):
+    """Your cart is empty. Choose some tickets first."""
+
+    code = "CART_EMPTY"
+
+
+class CartChanged(Conflict):
+    """Your cart has changed since this page was shown. Please check the total and go on; no money was taken."""
+
+    code = "CART_CHANGED"
+
+
+class NotChargeable(Invalid):
+    """This amount cannot be charged."""
+
+    code = "NOT_CHARGEABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """One order to be: lines of one currency and one Stripe account. Amounts in minor units."""
+
+    currency: str
+    stripe_account: str
+    pages: tuple[PageDTO, ...]
+    lines: tuple[CartLineDTO, ...]
+    total: int
+    hold_minutes: int
+
+    @property
+    def page_id(self) -> UUID | None:
+        """The page, where there is only one."""
+        return self.pages[0].id if len(self.pages) == 1 else None
+
+    @property
+    def delayed_methods(self) -> bool:
+        """Only where every page of the order allows them."""
+        return all(page.delayed_methods for page in self.pages)
+
+
+def unit_amount(line: CartLineDTO) -> int:
+    """A line's unit cost in minor units."""
+    return to_minor(line.unit_cost, line.currency)
+
+
+def fingerprint(lines: Sequence[CartLineDTO]) -> str:
+    """What the buyer saw, as a short text: the very items with their prices. Two carts alike have the same."""
+    seen = sorted(f"{item}:{unit_amount(line)}:{line.currency}" for line in lines for item in line.item_ids)
+    return hashlib.sha256("\n".join(seen).encode()).hexdigest()
+
+
+def quotes(summary: CartSummaryDTO) -> list[Quote]:
+    """Split a cart into quotes, in the order of its groups. Raises NotChargeable."""
+    parts: dict[tuple[str, str], list[CartGroupDTO]] = defaultdict(list)
+    for group in summary.groups:
+        parts[group.page.stripe_account, group.page.currency].append(group)
+    return [_quote(account, currency, groups) for (account, currency), groups in parts.items()]
+
+
+def _quote(account: str, currency: str, groups: list[CartGroupDTO]) -> Quote:
+    lines = tuple(line for group in groups for line in group.lines)
+    total = sum(unit_amount(line) * line.quantity for line in lines)
+    _check_chargeable(total, currency, len(lines))
+    return Quote(
+        currency=currency,
+        stripe_account=account,
+        pages=tuple(group.page for group in groups),
+        lines=lines,
+        total=total,
+        hold_minutes=min(line.hold_minutes for line in lines),
+    )
+
+
+def _check_chargeable(total: int, currency: str, line_count: int) -> None:
+    if line_count > MAX_LINES:
+        raise NotChargeable(f"An order can hold at most {MAX_LINES} different items. Please split it in two.")
+    if total == 0:
+        return
+    least = MINIMUM_CHARGE.get(currency, 0)
+    if total < least:
+        raise NotChargeable(
+            f"The smallest amount that can be paid is {format_minor(least, currency)}; "
+            f"this order comes to {format_minor(total, currency)}."
+        )
+    if total > MAXIMUM_CHARGE:
+        raise NotChargeable("This order is larger than can be paid at once. Please split it in two.")
+    if currency in THREE_DECIMAL and total % 10:
+        raise NotChargeable("The payment provider needs amounts in this currency to end in 0.")

@@ -1,0 +1,94 @@
+"""Release: give an order's stock back, but only after Stripe has said that it can no longer be paid (spec: B9)."""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from cart import attempts, orders
+from cart.models import CheckoutAttempt, Order
+from cart.settle import give_back, settle
+from cart.till import Till
+from shared.contracts.dtos import SessionFacts
+from shared.contracts.protocols import PaymentsRefused, PaymentsUnavailable
+from shared.contracts.states import OrderState
+from shared.database import Sessions
+
+KEY_LIFE = timedelta(hours=24)  # Stripe keeps an idempotency key at least that long
+
+
+async def release(
+    sessions: Sessions,
+    till: Till,
+    *,
+    order_id: UUID,
+    now: datetime,
+    to: OrderState = OrderState.EXPIRED,
+    actor: str = "worker",
+) -> OrderState:
+    """Expire the order's session at Stripe, then follow the answer; returns the state the order is in.
+
+    expired → stock back; paid → settled; complete and unpaid → processing; no answer → everything stays held.
+    A lapse (`to` expired) of an order whose hold was extended meanwhile does nothing.
+    """
+    async with sessions() as session:
+        order = await session.get_one(Order, order_id)
+        attempt = await attempts.active_attempt(session, order_id)
+    if order.state != OrderState.PENDING or _still_held(order, to, now):
+        return OrderState(order.state)
+    facts = None
+    if attempt is not None:
+        try:
+            facts = await _expire(sessions, till, order, attempt, now=now)
+        except PaymentsUnavailable:
+            return OrderState.PENDING  # unknown: keep the stock, try again later
+    async with sessions.begin() as session:
+        if facts is not None:
+            await settle(session, till, facts, now=now)
+        elif attempt is not None:
+            await attempts.end_attempt(session, attempt.id, "failed")
+        locked = await orders.lock_order(session, order_id)
+        assert locked is not None
+        over = await attempts.active_attempt(session, order_id) is None
+        if locked.state == OrderState.PENDING and over and not _still_held(locked, to, now):
+            await give_back(session, till, locked, to=to, actor=actor, now=now)
+        return OrderState(locked.state)
+
+
+def _still_held(order: Order, to: OrderState, now: datetime) -> bool:
+    return to == OrderState.EXPIRED and order.reserved_until is not None and order.reserved_until > now
+
+
+async def _expire(
+    sessions: Sessions, till: Till, order: Order, attempt: CheckoutAttempt, *, now: datetime
+) -> SessionFacts | None:
+    """The attempt's session, no longer open; None where Stripe has never made one.
+
+    An attempt without a session id (a crash before it was stored) is replayed under its key first, and so found.
+    """
+    session_id = attempt.session_id
+    if session_id is None:
+        found = await _find(sessions, till, order, attempt, now=now)
+        if found is None:
+            return None
+        session_id = found.id
+    return await till.payments.expire_session(session_id, stripe_account=attempt.stripe_account)
+
+
+async def _find(
+    sessions: Sessions, till: Till, order: Order, attempt: CheckoutAttempt, *, now: datetime
+) -> SessionFacts | None:
+    if now - attempt.created_at > KEY_LIFE:
+        request = attempts.request_of(attempt, order, attempt.request)
+        return await till.payments.find_session(request, created_after=attempt.created_at)
+    try:
+        return await attempts.send(sessions, till.payments, order, attempt)
+    except PaymentsRefused:
+        return None  # a request that Stripe refuses for good has made no session
+
+
+async def release_lapsed(sessions: Sessions, till: Till, *, now: datetime) -> int:
+    """Release all orders whose hold is over; the worker's sweep. Returns how many were looked at."""
+    async with sessions() as session:
+        lapsed = await orders.lapsed_orders(session, now=now)
+    for order_id in lapsed:
+        await release(sessions, till, order_id=order_id, now=now)
+    return len(lapsed)

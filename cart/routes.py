@@ -1,0 +1,275 @@
+"""The buyer's pages: cart, checkout, orders. A route parses, calls one function, renders."""
+
+from uuid import UUID
+
+from quart import Blueprint, flash, g, jsonify, render_template, request
+from quart.typing import ResponseReturnValue
+
+from cart import checkout, complete, orders
+from cart.order_page import order_view
+from cart.quote import CartChanged, fingerprint
+from cart.release import release
+from cart.till import Till
+from shared.contracts.protocols import PaymentsUnavailable, SoldOut
+from shared.contracts.states import OrderState
+from shared.errors import AppError, Invalid, NotFound
+from shared.identity.guard import current_user, require_user
+from shared.ids import parse_id
+from shared.web import db_session, now, see_other, shop, wants_fragment
+
+blueprint = Blueprint("cart", __name__)
+
+MAX_QUANTITY = 999  # what a field may say at all; the type's own limit is the calendar's to check
+
+
+def till() -> Till:
+    """What the processes work with, from the running app."""
+    app = shop()
+    return Till(app.services.calendar, app.services.payments, app.settings.public_url)
+
+
+async def add_badge() -> dict[str, object]:
+    """Template context: the number on the cart's badge; nothing is asked for visitors and fragments."""
+    user = await current_user()
+    if user is None or wants_fragment() or g.get("failed"):
+        return {"badge_count": 0}
+    if "badge_count" not in g:
+        g.badge_count = await shop().services.cart.badge_count(db_session(), user_id=user.id)
+    return {"badge_count": g.badge_count}
+
+
+@blueprint.get("/cart")
+async def cart() -> ResponseReturnValue:
+    """The cart, grouped by page (spec: B11)."""
+    return await _show_cart()
+
+
+async def _show_cart(
+    *, status: int = 200, errors: dict[str, str] | None = None, notice: str = ""
+) -> tuple[str, int]:
+    user = await require_user()
+    session = db_session()
+    summary = await shop().services.cart.cart_summary(session, user_id=user.id)
+    g.badge_count = summary.count
+    body = await render_template(
+        "cart/_cart.html" if wants_fragment() else "cart/cart.html",
+        summary=summary,
+        fingerprint=fingerprint(summary.lines),
+        page_fingerprints={group.page.id: fingerprint(group.lines) for group in summary.groups},
+        open_orders=await orders.open_orders(session, user.id),
+        errors=errors or {},
+        notice=notice,
+        now=now(),
+    )
+    return body, status
+
+
+@blueprint.get("/cart/mini")
+async def mini() -> ResponseReturnValue:
+    """The badge in the header, as a fragment."""
+    user = await current_user()
+    count = await shop().services.cart.badge_count(db_session(), user_id=user.id) if user else 0
+    return await render_template("cart/_mini.html", badge_count=count)
+
+
+@blueprint.post("/cart/lines")
+async def change_lines() -> ResponseReturnValue:
+    """Change the number of a line (0 removes it), or empty the cart or a page's part of it."""
+    user = await require_user()
+    form = await request.form
+    calendar = shop().services.calendar
+    if form.get("action") == "empty":
+        await calendar.remove_pending_tickets(
+            db_session(), user_id=user.id, page_id=await _page_id(form.get("page", ""))
+        )
+        return await _cart_changed()
+    ref = form.get("ref", "")
+    try:
+        ref_id = parse_id(ref)
+        if ref_id is None:
+            raise NotFound("That is not in your cart any more.")
+        await calendar.set_pending_quantity(
+            db_session(),
+            user_id=user.id,
+            ticket_type_id=ref_id,
+            quantity=_quantity(form.get("quantity", "")),
+            now=now(),
+        )
+    except AppError as error:
+        return await _show_cart(status=error.status, errors={ref: describe(error)})
+    return await _cart_changed()
+
+
+async def _cart_changed() -> ResponseReturnValue:
+    if wants_fragment():
+        return *await _show_cart(), {"HX-Trigger": "cart-changed"}
+    return see_other("/cart")
+
+
+def _quantity(text: str) -> int:
+    if not text.isdecimal() or not text.isascii():
+        raise Invalid("Please enter a whole number, 0 or more.")
+    if len(text) > len(str(MAX_QUANTITY)):
+        raise Invalid("That is more than can be bought at once.")
+    return int(text)
+
+
+async def _page_id(slug: str) -> UUID | None:
+    """The id of the page named in a form; None for the whole cart."""
+    if not slug:
+        return None
+    async with shop().database.sessions() as session:
+        page = await shop().services.calendar.get_page_by_slug(session, slug)
+    if page is None:
+        raise NotFound
+    return page.id
+
+
+def describe(error: AppError) -> str:
+    """An error as one text: its message, and for a shortage which lines."""
+    return " ".join([error.message, *error.details.get("lines", [])])
+
+
+@blueprint.post("/checkout")
+async def start_checkout() -> ResponseReturnValue:
+    """Claim the cart, or one page's part of it, for an order and go on to payment (spec: B7, B12, C1)."""
+    user = await require_user()
+    form = await request.form
+    sessions, moment = shop().database.sessions, now()
+    page_id = await _page_id(form.get("page", ""))
+    try:
+        order_ids = await checkout.start(
+            sessions, till(), user_id=user.id, seen=form.get("fingerprint", ""), page_id=page_id, now=moment
+        )
+    except (SoldOut, CartChanged, Invalid) as error:
+        return await _show_cart(status=error.status, notice=describe(error))
+    if len(order_ids) > 1:
+        return see_other(f"/orders/{order_ids[0]}")
+    return await _go_to_payment(order_ids[0], user.id)
+
+
+async def _go_to_payment(order_id: UUID, user_id: UUID) -> ResponseReturnValue:
+    try:
+        handover = await checkout.hand_over(
+            shop().database.sessions, till(), order_id=order_id, user_id=user_id, now=now()
+        )
+    except PaymentsUnavailable as error:
+        await flash(error.message, "error")
+        return see_other(f"/orders/{order_id}")
+    return _answer_handover(handover)
+
+
+def _answer_handover(handover: checkout.Handover) -> ResponseReturnValue:
+    """The way on, as a redirect, or as JSON for a page that embeds the form (spec: C1)."""
+    if request.accept_mimetypes.best == "application/json":
+        return jsonify(
+            order_id=str(handover.order_id),
+            checkout_session_id=handover.session_id,
+            url=handover.url,
+            client_secret=handover.client_secret,
+        )
+    if handover.url:
+        return see_other(handover.url)
+    shown = f"/orders/{handover.order_id}"
+    return see_other(f"{shown}/confirmation" if handover.state == OrderState.PAID else shown)
+
+
+@blueprint.post("/checkout/pending")
+async def pending() -> ResponseReturnValue:
+    """Hand an unfinished order to Stripe again, by its session (spec: C2) or, before it has one, by its id."""
+    user = await require_user()
+    form = await request.form
+    order_id = parse_id(form.get("order_id", ""))
+    if order_id is not None:
+        return await _go_to_payment(order_id, user.id)
+    handover = await complete.continue_session(
+        shop().database.sessions, till(), session_id=form.get("session_id", ""), user_id=user.id, now=now()
+    )
+    return _answer_handover(handover)
+
+
+@blueprint.get("/checkout/complete", endpoint="complete")
+async def complete_checkout() -> ResponseReturnValue:
+    """Back from Stripe: settle for anyone who brings a session id, show details to the owner only (spec: C3)."""
+    sessions = shop().database.sessions
+    order_id = await complete.complete(
+        sessions,
+        till(),
+        session_id=request.args.get("session_id", ""),
+        order_hint=parse_id(request.args.get("order", "")),
+        now=now(),
+    )
+    user = await current_user()
+    if user is None:
+        return await render_template("cart/complete.html", order_id=order_id)
+    return see_other(f"/orders/{order_id}/confirmation")
+
+
+@blueprint.get("/orders")
+async def order_history() -> ResponseReturnValue:
+    """A user's orders with their tickets and states (spec: B14)."""
+    user = await require_user()
+    session = db_session()
+    found = await orders.orders_of_user(session, user.id)
+    tickets = await shop().services.calendar.get_tickets_for_orders(session, [order.id for order in found])
+    return await render_template("cart/orders.html", orders=found, tickets=tickets, now=now())
+
+
+@blueprint.get("/orders/<uuid:order_id>")
+async def order(order_id: UUID) -> ResponseReturnValue:
+    """One order: the clock of its hold and the way on, or its tickets (spec: B14)."""
+    return await _show_order("cart/order.html", order_id)
+
+
+@blueprint.get("/orders/<uuid:order_id>/confirmation")
+async def confirmation(order_id: UUID) -> ResponseReturnValue:
+    """You are in: shown any number of times with the same effect (spec: C4)."""
+    user = await require_user()
+    await complete.check(shop().database.sessions, till(), order_id=order_id, user_id=user.id, now=now())
+    return await _show_order("cart/confirmation.html", order_id)
+
+
+async def _show_order(template: str, order_id: UUID) -> ResponseReturnValue:
+    user = await require_user()
+    view = await order_view(db_session(), shop().services.calendar, order_id=order_id, user_id=user.id)
+    return await render_template(template, view=view, order=view.order, now=now())
+
+
+@blueprint.post("/orders/<uuid:order_id>/cancel")
+async def cancel(order_id: UUID) -> ResponseReturnValue:
+    """Give the tickets of an unfinished order back."""
+    user = await require_user()
+    app = shop()
+    async with app.database.sessions() as session:
+        await orders.own_order(session, order_id, user_id=user.id)
+    state = await release(
+        app.database.sessions,
+        till(),
+        order_id=order_id,
+        now=now(),
+        to=OrderState.CANCELLED,
+        actor=f"user:{user.id}",
+    )
+    if state == OrderState.CANCELLED:
+        await flash(
+            "The tickets are free for others again. They are in your cart if you change your mind.", "ok"
+        )
+        return see_other("/cart")
+    if state == OrderState.PENDING:
+        await flash(
+            "The payment provider did not answer, so your tickets are still held. Please try again.", "error"
+        )
+    return see_other(f"/orders/{order_id}")
+
+
+@blueprint.post("/orders/<uuid:order_id>/extend")
+async def extend(order_id: UUID) -> ResponseReturnValue:
+    """More time to pay, once (spec: H10)."""
+    user = await require_user()
+    try:
+        await checkout.extend(db_session(), till(), order_id=order_id, user_id=user.id, now=now())
+    except checkout.NotExtended as error:
+        await flash(error.message, "error")
+    else:
+        await flash("You have more time: your tickets are held a little longer.", "ok")
+    return see_other(f"/orders/{order_id}")

@@ -1,0 +1,59 @@
+"""SqlCartService: what cart offers the other rooms (contracts.protocols.CartService)."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from cart.models import Order, OrderLine
+from cart.summary import summarise, ticket_lines
+from shared.contracts.dtos import CartSummaryDTO, EntrySalesDTO
+from shared.contracts.states import OrderState
+from shared.services import Services
+
+
+class SqlCartService:
+    """Reads the cart through the calendar and its own tables; runs in the caller's transaction."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def cart_summary(self, session: AsyncSession, *, user_id: UUID) -> CartSummaryDTO:
+        """Lines, counts and totals of a user's cart (spec: B10)."""
+        calendar = self._services.calendar
+        lines = ticket_lines(await calendar.pending_tickets(session, user_id=user_id))
+        if not lines:
+            return CartSummaryDTO()
+        pages = await calendar.get_pages(session, sorted({line.page_id for line in lines}))
+        return summarise(lines, pages)
+
+    async def badge_count(self, session: AsyncSession, *, user_id: UUID) -> int:
+        """The number on the cart's badge."""
+        return await self._services.calendar.pending_count(session, user_id=user_id)
+
+    async def entry_sales(self, session: AsyncSession, *, page_id: UUID) -> Mapping[UUID, EntrySalesDTO]:
+        """Revenue (minor units, gross) and number of paid orders per entry of a page."""
+        rows = await session.execute(
+            select(
+                OrderLine.entry_id,
+                func.sum(OrderLine.amount).label("revenue"),
+                func.count(OrderLine.order_id.distinct()).label("orders"),
+            )
+            .join(Order, Order.id == OrderLine.order_id)
+            .where(
+                OrderLine.page_id == page_id, Order.state == OrderState.PAID, OrderLine.entry_id.is_not(None)
+            )
+            .group_by(OrderLine.entry_id)
+        )
+        return {row.entry_id: EntrySalesDTO(row.entry_id, int(row.revenue), row.orders) for row in rows}
+
+    async def open_order_href(self, session: AsyncSession, *, user_id: UUID) -> str | None:
+        """Address of the newest unfinished checkout of a user."""
+        order_id = await session.scalar(
+            select(Order.id)
+            .where(Order.user_id == user_id, Order.state == OrderState.PENDING)
+            .order_by(Order.created_at.desc())
+            .limit(1)
+        )
+        return f"/orders/{order_id}" if order_id else None

@@ -1,0 +1,272 @@
+"""Settle: the one function that turns what Stripe says of a session into the state of an order (spec: C3, C5).
+
+Called with the same argument by webhook, return page and worker, any number of times, in any order, at once.
+It runs inside the caller's transaction and calls no one.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import exists, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from cart import attempts, ledger, orders
+from cart.mails import owe_order_mail
+from cart.models import CheckoutAttempt, Order, OrderLine, Payment
+from cart.refunds import RefundReason, owe_refund
+from cart.till import Till
+from shared.contracts.dtos import SessionFacts
+from shared.contracts.protocols import Confirmation, SoldOut
+from shared.contracts.states import OrderState
+from shared.errors import AppError
+from shared.ids import new_id, parse_id
+from shared.installation import installation_id
+from shared.payments import APP
+
+RECLAIM_HOLD = timedelta(
+    minutes=1
+)  # a late claim is confirmed in the same transaction; the column wants a time
+
+
+class Settled(StrEnum):
+    """What became of a session; kept with the webhook event that brought it."""
+
+    PAID = "paid"
+    PROCESSING = "processing"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    OPEN = "open"
+    REFUND_DUE = "refund_due"
+    ALREADY = "already"
+    UNMATCHED = "unmatched"
+    FOREIGN = "foreign"
+
+
+async def settle(
+    session: AsyncSession, till: Till, facts: SessionFacts, *, now: datetime, failed: bool = False
+) -> Settled:
+    """Bring the order of a session to what `facts` say; `failed`: a delayed payment has failed for good.
+
+    Safe to repeat: a payment intent is booked once, tickets are confirmed once.
+    """
+    if not await _is_ours(session, facts):
+        return Settled.FOREIGN
+    attempt = await _find_attempt(session, facts)
+    if attempt is None:
+        return Settled.UNMATCHED
+    if await _is_booked(session, facts):
+        return Settled.ALREADY
+    order = await orders.lock_order(session, attempt.order_id)
+    assert order is not None
+    if facts.status == "open":
+        return Settled.OPEN
+    if facts.status == "expired":
+        return await _expired(session, till, order, attempt, now=now)
+    await _adopt(session, attempt, facts)
+    if facts.payment_status == "unpaid":
+        return await _unpaid(session, till, order, failed=failed, now=now)
+    return await _paid(session, till, order, attempt, facts, now=now)
+
+
+async def _is_ours(session: AsyncSession, facts: SessionFacts) -> bool:
+    """Without our installation id it is somebody else's: never touched."""
+    return facts.metadata.get("app") == APP and facts.metadata.get("installation_id") == str(
+        await installation_id(session)
+    )
+
+
+async def _find_attempt(session: AsyncSession, facts: SessionFacts) -> CheckoutAttempt | None:
+    """By our metadata first: that finds a session whose id was never stored because of a crash."""
+    attempt_id = parse_id(facts.metadata.get("attempt_id", ""))
+    if attempt_id is not None:
+        attempt = await session.get(CheckoutAttempt, attempt_id)
+        if attempt is not None and attempt.stripe_account == facts.stripe_account:
+            return attempt
+    return await attempts.attempt_of_session(session, facts.id, stripe_account=facts.stripe_account)
+
+
+async def _is_booked(session: AsyncSession, facts: SessionFacts) -> bool:
+    """Whether this payment intent stands in our books; asked before any lock, since most repeats end here."""
+    if facts.payment_intent is None or facts.payment_status != "paid":
+        return False
+    found = await session.scalar(
+        select(
+            exists().where(
+                Payment.stripe_account == facts.stripe_account, Payment.payment_intent == facts.payment_intent
+            )
+        )
+    )
+    return bool(found)
+
+
+async def _adopt(session: AsyncSession, attempt: CheckoutAttempt, facts: SessionFacts) -> None:
+    """The attempt is over; a session id that was not stored yet is."""
+    attempt.session_id = facts.id
+    if attempt.state in attempts.ACTIVE:
+        attempt.state = "complete"
+    await session.flush()
+
+
+async def _expired(
+    session: AsyncSession, till: Till, order: Order, attempt: CheckoutAttempt, *, now: datetime
+) -> Settled:
+    await attempts.end_attempt(session, attempt.id, "expired")
+    lapsed = order.reserved_until is not None and order.reserved_until <= now
+    if (
+        order.state == OrderState.PENDING
+        and lapsed
+        and await attempts.active_attempt(session, order.id) is None
+    ):
+        await give_back(session, till, order, to=OrderState.EXPIRED, actor="stripe", now=now)
+    return Settled.EXPIRED
+
+
+async def give_back(
+    session: AsyncSession, till: Till, order: Order, *, to: OrderState, actor: str, now: datetime
+) -> bool:
+    """Stock back, tickets back in the cart, the order over. The caller has locked it; it can't be paid any more."""
+    if not await orders.move_order(session, order, to, now=now, actor=actor, why="given_back"):
+        return False
+    await till.calendar.release_tickets_for_order(session, order.id)
+    return True
+
+
+async def _unpaid(session: AsyncSession, till: Till, order: Order, *, failed: bool, now: datetime) -> Settled:
+    if failed:
+        if order.state == OrderState.PENDING:  # the failure overtook the completion
+            await orders.move_order(
+                session, order, OrderState.PROCESSING, now=now, actor="stripe", why="on_its_way"
+            )
+        if await give_back(session, till, order, to=OrderState.FAILED, actor="stripe", now=now):
+            await owe_order_mail(session, order, "payment_failed", public_url=till.public_url, now=now)
+        return Settled.FAILED
+    if await orders.move_order(
+        session, order, OrderState.PROCESSING, now=now, actor="stripe", why="on_its_way"
+    ):
+        # money on its way: the tickets stay held with no clock
+        await till.calendar.hold_tickets_until(session, order.id, reserved_until=None)
+    return Settled.PROCESSING
+
+
+async def _paid(
+    session: AsyncSession,
+    till: Till,
+    order: Order,
+    attempt: CheckoutAttempt,
+    facts: SessionFacts,
+    *,
+    now: datetime,
+) -> Settled:
+    payment = await _book(session, order, attempt, facts, now=now)
+    if payment is None:
+        return Settled.ALREADY
+    lines = await orders.lines_of(session, order.id)
+    reason = await _why_not(session, till, order, lines, payment, now=now)
+    if reason is not None:
+        await ledger.post_owed_back(session, payment, at=now)
+        await owe_refund(session, payment, reason=reason, now=now)
+        await owe_order_mail(
+            session, order, "refund", public_url=till.public_url, now=now, reason=reason, payment=payment
+        )
+        return Settled.REFUND_DUE
+    await orders.move_order(
+        session, order, OrderState.PAID, now=now, actor="stripe", why="paid",
+        details={"payment_intent": payment.payment_intent, "amount": payment.amount},
+    )  # fmt: skip
+    await ledger.post_sale(session, payment, lines, at=now)
+    await owe_order_mail(session, order, "order_paid", public_url=till.public_url, now=now, lines=lines)
+    return Settled.PAID
+
+
+async def _book(
+    session: AsyncSession, order: Order, attempt: CheckoutAttempt, facts: SessionFacts, *, now: datetime
+) -> Payment | None:
+    """Write the payment; None if this payment intent is booked already: the other messenger was faster."""
+    assert facts.payment_intent is not None, "a paid session has a payment intent"
+    payment = Payment(
+        id=new_id(),
+        order_id=order.id,
+        attempt_id=attempt.id,
+        stripe_account=facts.stripe_account,
+        payment_intent=facts.payment_intent,
+        session_id=facts.id,
+        amount=facts.amount_total,
+        currency=facts.currency,
+        livemode=facts.livemode,
+        created_at=now,
+    )
+    columns = {column.key: getattr(payment, column.key) for column in Payment.__table__.columns}
+    booked = await session.execute(
+        insert(Payment)
+        .values(**columns)
+        .on_conflict_do_nothing(index_elements=["stripe_account", "payment_intent"])
+        .returning(Payment.id)
+    )
+    return payment if booked.scalar_one_or_none() is not None else None
+
+
+async def _why_not(
+    session: AsyncSession,
+    till: Till,
+    order: Order,
+    lines: Sequence[OrderLine],
+    payment: Payment,
+    *,
+    now: datetime,
+) -> RefundReason | None:
+    """Confirm the tickets; or the reason why this payment has to go back."""
+    if order.state == OrderState.PAID:
+        return RefundReason.PAID_TWICE
+    if payment.amount != sum(line.amount + line.tax for line in lines) or payment.currency != order.currency:
+        return RefundReason.WRONG_AMOUNT
+    if order.state not in (OrderState.PENDING, OrderState.PROCESSING):
+        late = order.state == OrderState.EXPIRED and await _claim_again(
+            session, till, order.id, order.user_id, orders.item_ids(lines), now=now
+        )
+        if not late:
+            return RefundReason.PAID_TOO_LATE
+    if await till.calendar.confirm_tickets_for_order(session, order.id) is Confirmation.CLOSED:
+        return await _closed(session, till, order, now=now)
+    return None
+
+
+async def _claim_again(
+    session: AsyncSession, till: Till, order_id: UUID, user_id: UUID, ticket_ids: list[UUID], *, now: datetime
+) -> bool:
+    """Paid after the hold was given back: the same tickets again, if all are still in the cart and fit."""
+    try:
+        async with session.begin_nested():
+            await till.calendar.claim_tickets_for_order(
+                session,
+                order_id,
+                user_id,
+                ticket_ids=ticket_ids,
+                reserved_until=now + RECLAIM_HOLD,
+                now=now,
+            )
+    except SoldOut:
+        return False
+    except AppError:  # no longer in the cart: removed, or part of a newer order
+        return False
+    return True
+
+
+async def _closed(session: AsyncSession, till: Till, order: Order, *, now: datetime) -> RefundReason:
+    """The entry was cancelled before the money came: nothing is confirmed, the order is over, the money goes back."""
+    to = OrderState.FAILED if order.state == OrderState.PROCESSING else OrderState.CANCELLED
+    if not await give_back(session, till, order, to=to, actor="stripe", now=now):
+        await till.calendar.release_tickets_for_order(session, order.id)
+    return RefundReason.ENTRY_CLOSED
+
+
+async def settle_free(session: AsyncSession, till: Till, order: Order, *, now: datetime) -> None:
+    """A total of nothing is paid and confirmed right here; the same road, without Stripe."""
+    confirmation = await till.calendar.confirm_tickets_for_order(session, order.id)
+    assert confirmation is Confirmation.CONFIRMED, "the claim in this transaction had refused a closed entry"
+    await orders.move_order(
+        session, order, OrderState.PAID, now=now, actor=f"user:{order.user_id}", why="free"
+    )
+    await owe_order_mail(session, order, "order_paid", public_url=till.public_url, now=now, lines=order.lines)

@@ -1,0 +1,17 @@
+"""Stripe's webhook: 2xx only when the work is committed; never a 500 for what a stranger sends."""
+
+from quart import jsonify, request
+from quart.typing import ResponseReturnValue
+
+from cart import inbox
+from cart.routes import blueprint, till
+from shared.web import now, shop
+
+
+@blueprint.post("/webhooks/stripe")
+async def stripe_webhook() -> ResponseReturnValue:
+    """Store the event and carry it out (spec: C5). 400 for a bad signature; 500 makes Stripe send it again."""
+    body = await request.get_data(cache=True, as_text=False, parse_form_data=False)
+    signature = request.headers.get("Stripe-Signature")
+    result = await inbox.receive(shop().database.sessions, till(), body, signature, now=now())
+    return jsonify(result=result)

@@ -1,0 +1,16 @@
+# Everything that is not production. Nothing in here is a secret.
+
+# Missing values get values for a machine of one's own instead of stopping the start.
+export TILLGATE_ENV="${TILLGATE_ENV:-development}"
+
+# Signs cookies and sign-in codes; in production a secret of its own.
+export SECRET_KEY="${SECRET_KEY:-development-only-not-secret-0000}"
+
+# Links in mails and the way back from payment start with this, never with what a request says.
+export PUBLIC_URL="${PUBLIC_URL:-http://127.0.0.1:8000}"
+
+# The demo's inbox takes mail here.
+export SMTP_URL="${SMTP_URL:-smtp://127.0.0.1:8003}"
+
+# Who mails come from.
+export MAIL_FROM="${MAIL_FROM:-Tillgate <tickets@tillgate.example>}"

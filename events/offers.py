@@ -1,0 +1,162 @@
+"""What a ticket type offers at a moment: price, sale window, how many are left. Used by all that sells."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, func, select
+from sqlalchemy import text as sql
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from events.models import Entry, Pool, Ticket, TicketType
+from shared.contracts.dtos import SoldOutLine
+from shared.contracts.states import EntryState
+
+
+class SaleState(StrEnum):
+    """Whether a ticket type sells at a moment, and why not."""
+
+    ON_SALE = "on_sale"
+    NOT_YET = "not_yet"
+    OVER = "over"
+    CLOSED = "closed"
+    """The entry is not confirmed, or neither the type nor the entry has a price (spec: B3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A ticket type with all that decides whether it can be bought. Prices in minor units, times in UTC."""
+
+    ticket_type_id: UUID
+    entry_id: UUID
+    page_id: UUID
+    entry_title: str
+    name: str
+    price: int | None
+    min_per_order: int
+    max_per_order: int
+    sale_starts_at: datetime | None
+    sale_ends_at: datetime | None
+    entry_state: str
+    entry_ends_at: datetime
+    closed: bool
+    pool_id: UUID
+    capacity: int | None
+    allocated: int
+    entry_pool_id: UUID
+    entry_capacity: int | None
+    entry_allocated: int
+
+    @property
+    def left(self) -> int | None:
+        """How many can be claimed, by the type's pool and the entry's (spec: B3); None = unlimited."""
+        rooms = [
+            capacity - allocated
+            for capacity, allocated in (
+                (self.capacity, self.allocated),
+                (self.entry_capacity, self.entry_allocated),
+            )
+            if capacity is not None
+        ]
+        return max(0, min(rooms)) if rooms else None
+
+    def sale_state(self, now: datetime) -> SaleState:
+        """Whether it sells at `now`. Without a sale window it sells until the entry ends."""
+        if self.closed or self.entry_state != EntryState.CONFIRMED or self.price is None:
+            return SaleState.CLOSED
+        if self.sale_starts_at is not None and now < self.sale_starts_at:
+            return SaleState.NOT_YET
+        if now >= (self.sale_ends_at or self.entry_ends_at) or now >= self.entry_ends_at:
+            return SaleState.OVER
+        return SaleState.ON_SALE
+
+
+TYPE_POOL, ENTRY_POOL = aliased(Pool), aliased(Pool)
+
+OFFER_COLUMNS = (
+    TicketType.id,
+    TicketType.entry_id,
+    TicketType.page_id,
+    Entry.title,
+    TicketType.name,
+    func.coalesce(TicketType.cost, Entry.ticket_price),
+    TicketType.min_per_order,
+    TicketType.max_per_order,
+    TicketType.sale_starts_at,
+    TicketType.sale_ends_at,
+    Entry.state,
+    Entry.ends_at,
+    TYPE_POOL.closed | ENTRY_POOL.closed,
+    TYPE_POOL.id,
+    TYPE_POOL.capacity,
+    TYPE_POOL.allocated,
+    ENTRY_POOL.id,
+    ENTRY_POOL.capacity,
+    ENTRY_POOL.allocated,
+)
+"""In the order of Offer's fields."""
+
+
+def join_offer(query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+    """Join a query that has TicketType with what OFFER_COLUMNS need."""
+    return (
+        query.join(Entry, Entry.id == TicketType.entry_id)
+        .join(TYPE_POOL, TYPE_POOL.id == TicketType.pool_id)
+        .join(ENTRY_POOL, ENTRY_POOL.id == Entry.pool_id)
+    )
+
+
+async def read_offers(session: AsyncSession, ticket_type_ids: set[UUID]) -> dict[UUID, Offer]:
+    """Offers by ticket type; unknown ids are absent."""
+    query = join_offer(select(*OFFER_COLUMNS).select_from(TicketType)).where(
+        TicketType.id.in_(ticket_type_ids)
+    )
+    return {row[0]: Offer(*row) for row in await session.execute(query)}
+
+
+async def has_lapsed_holds(session: AsyncSession, entry_id: UUID, *, now: datetime) -> bool:
+    """Whether a hold on this entry lapsed and waits to be released: then "sold out" is not the last word."""
+    found = await session.scalar(
+        select(Ticket.id)
+        # the state is written out, so that the partial index is used under a generic plan too
+        .where(Ticket.entry_id == entry_id, sql("state = 'reserved'"), Ticket.reserved_until < now)
+        .limit(1)
+    )
+    return found is not None
+
+
+def shortages(
+    offers: Mapping[UUID, Offer], wanted: Mapping[UUID, int], *, now: datetime
+) -> list[SoldOutLine]:
+    """The lines that cannot be claimed: not on sale, or more than the type's or the entry's pool has."""
+    per_entry: dict[UUID, int] = {}
+    for type_id, number in wanted.items():
+        per_entry[offers[type_id].entry_id] = per_entry.get(offers[type_id].entry_id, 0) + number
+    lines = []
+    for type_id, number in wanted.items():
+        offer = offers[type_id]
+        closed = offer.sale_state(now) is not SaleState.ON_SALE
+        entry_short = _short(per_entry[offer.entry_id], offer.entry_capacity, offer.entry_allocated)
+        if closed or entry_short or _short(number, offer.capacity, offer.allocated):
+            lines.append(sold_out_line(offer, number, closed=closed))
+    return lines
+
+
+def sold_out_line(offer: Offer, wanted: int, *, closed: bool) -> SoldOutLine:
+    """What the buyer is told about a type that does not fit."""
+    return SoldOutLine(
+        ticket_type_id=offer.ticket_type_id,
+        entry_title=offer.entry_title,
+        ticket_type_name=offer.name,
+        wanted=wanted,
+        left=0 if closed else offer.left or 0,
+        closed=closed,
+    )
+
+
+def _short(wanted: int, capacity: int | None, allocated: int) -> bool:
+    return capacity is not None and allocated + wanted > capacity

@@ -1,0 +1,77 @@
+"""What an organizer sees of their entries: capacity, and tickets by state. Used by office_routes."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from events.models import Entry, Pool, Ticket
+from events.queries import pages_of_member
+from shared.contracts.dtos import PageDTO
+from shared.contracts.states import PageRole, TicketState
+from shared.errors import NotFound
+
+SELLERS = (PageRole.OWNER, PageRole.STAFF)
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRow:
+    """An entry in the office. `confirmed` leaves out those who are in already; capacity None = unlimited."""
+
+    id: UUID
+    slug: str
+    title: str
+    starts_at: datetime
+    ends_at: datetime
+    state: str
+    capacity: int | None
+    in_carts: int
+    reserved: int
+    confirmed: int
+    checked_in: int
+
+
+async def pages_of_seller(session: AsyncSession, *, user_id: UUID) -> list[PageDTO]:
+    """The pages whose sales a user may see (owner or staff), by name."""
+    members = await pages_of_member(session, user_id=user_id)
+    return [page for page, role in members if role in SELLERS]
+
+
+async def page_of_seller(session: AsyncSession, *, user_id: UUID, slug: str) -> PageDTO:
+    """The page at this address. Raises NotFound unless the user is owner or staff."""
+    for page in await pages_of_seller(session, user_id=user_id):
+        if page.slug == slug:
+            return page
+    raise NotFound
+
+
+async def entries_of_page(session: AsyncSession, *, page_id: UUID) -> list[EntryRow]:
+    """All entries of a page, soonest first, with what became of their tickets: counted, for the office is not hot."""
+    entries = (
+        await session.execute(
+            select(
+                Entry.id, Entry.slug, Entry.title, Entry.starts_at, Entry.ends_at, Entry.state, Pool.capacity
+            )
+            .join(Pool, Pool.id == Entry.pool_id)
+            .where(Entry.page_id == page_id)
+            .order_by(Entry.starts_at, Entry.id)
+        )
+    ).all()
+    counted = await session.execute(
+        select(Ticket.entry_id, Ticket.state, func.count())
+        .where(Ticket.entry_id.in_([entry.id for entry in entries]))
+        .group_by(Ticket.entry_id, Ticket.state)
+    )
+    counts = {(entry_id, state): number for entry_id, state, number in counted}
+    return [
+        EntryRow(
+            *entry,
+            in_carts=counts.get((entry.id, TicketState.PENDING), 0),
+            reserved=counts.get((entry.id, TicketState.RESERVED), 0),
+            confirmed=counts.get((entry.id, TicketState.CONFIRMED), 0),
+            checked_in=counts.get((entry.id, TicketState.CHECKED_IN), 0),
+        )
+        for entry in entries
+    ]

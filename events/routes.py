@@ -1,0 +1,166 @@
+"""The shop's public pages, the buy form, the ticket's page. A route parses, calls one function, renders."""
+
+from uuid import UUID
+
+from quart import Blueprint, Response, render_template, request, session
+from quart.typing import ResponseReturnValue
+
+from events import choice as choices
+from events import keeping, pending
+from events.calendar_file import calendar_file
+from events.catalogue import Catalogue, Snapshot
+from events.choice import Choice
+from events.queries import ticket_by_id
+from events.ticket_code import qr_image
+from events.views import EntryView, stand_of_entry, stand_of_type
+from shared.contracts.dtos import TicketDTO
+from shared.contracts.states import TicketState
+from shared.errors import NotFound
+from shared.identity.guard import current_user
+from shared.web import db_session, now, see_other, shop, wants_fragment
+
+blueprint = Blueprint("events", __name__)
+
+PUBLIC_STATES = (TicketState.CONFIRMED, TicketState.CHECKED_IN, TicketState.CANCELLED)
+OWN_STATES = (TicketState.PENDING, TicketState.RESERVED)
+
+
+def catalogue() -> Catalogue:
+    """What this process keeps of the public pages."""
+    kept: Catalogue = shop().extensions["catalogue"]
+    return kept
+
+
+async def _kept_for_visitors(snapshot: Snapshot, template: str, **context: object) -> str:
+    """A page that is the same for every visitor: rendered once for as long as its snapshot is kept."""
+    if await current_user() is not None or session.get("_flashes"):
+        return await render_template(template, **context)
+    if snapshot.html is None:
+        snapshot.html = await render_template(template, **context)
+    return snapshot.html
+
+
+@blueprint.get("/")
+async def home() -> ResponseReturnValue:
+    """The coming events of all pages."""
+    moment = now()
+    snapshot = await catalogue().coming(moment)
+    rows = [(entry, stand_of_entry(entry, moment)) for entry in snapshot.entries]
+    return await _kept_for_visitors(snapshot, "events/home.html", rows=rows)
+
+
+@blueprint.get("/p/<page>")
+async def page(page: str) -> ResponseReturnValue:
+    """An organizer's shop."""
+    moment = now()
+    snapshot = await catalogue().page(page, moment)
+    if snapshot.page is None:
+        raise NotFound
+    rows = [(entry, stand_of_entry(entry, moment)) for entry in snapshot.entries]
+    return await _kept_for_visitors(snapshot, "events/page.html", page=snapshot.page, rows=rows)
+
+
+@blueprint.get("/p/<page>/<entry>")
+async def entry(page: str, entry: str) -> ResponseReturnValue:
+    """An event with its buy form; after buying, with "Added to cart" (spec: B13)."""
+    shown, snapshot = await _entry(page, entry)
+    added = request.args.get("added", "")
+    return await _kept_for_visitors(
+        snapshot,
+        "events/entry.html",
+        **await _entry_context(shown, Choice()),
+        added=int(added) if added.isdecimal() and len(added) < 4 else 0,
+    )
+
+
+@blueprint.post("/p/<page>/<entry>/buy")
+async def buy(page: str, entry: str) -> ResponseReturnValue:
+    """Put the chosen tickets into the cart; a visitor's choice is kept and leads to the sign-in (spec: B1, B2)."""
+    shown, _ = await _entry(page, entry)
+    chosen = choices.read_choice(await request.form, shown)
+    user = await current_user()
+    if user is None:
+        choices.check_choice(chosen, shown, now=now())
+        return await _show_again(shown, chosen) if chosen.is_wrong else keeping.to_sign_in(shown, chosen)
+    if not chosen.is_wrong:
+        refused = await pending.add(
+            db_session(), user_id=user.id, entry_id=shown.id, chosen=chosen.numbers, now=now()
+        )
+        for type_id, error in refused.items():
+            chosen.refuse(type_id, error)
+    if chosen.is_wrong:
+        return await _show_again(shown, chosen)
+    added = sum(chosen.numbers.values())
+    if not wants_fragment():
+        return see_other(f"{shown.href}?added={added}")
+    body = await render_template("events/_buy.html", **await _entry_context(shown, Choice()), added=added)
+    return body, 200, {"HX-Trigger": "cart-changed"}
+
+
+async def _entry(page: str, slug: str) -> tuple[EntryView, Snapshot]:
+    snapshot = await catalogue().entry(page, slug)
+    if not snapshot.entries:
+        raise NotFound
+    return snapshot.entries[0], snapshot
+
+
+async def _entry_context(shown: EntryView, chosen: Choice) -> dict[str, object]:
+    """What the entry's page and its buy form need; the unfinished checkout of who is signed in."""
+    user, moment = await current_user(), now()
+    types = [(kind.offer, kind.text, stand_of_type(shown, kind, moment)) for kind in shown.types]
+    prices = {offer.ticket_type_id: offer.price or 0 for offer, _, _ in types}
+    return {
+        "entry": shown,
+        "page": shown.page,
+        "types": types,
+        "can_buy": any(stand.can_choose for _, _, stand in types),
+        "choice": chosen,
+        "chosen_total": sum(prices[type_id] * number for type_id, number in chosen.numbers.items()),
+        "over": moment >= shown.ends_at,
+        "open_order": await shop().services.cart.open_order_href(db_session(), user_id=user.id)
+        if user
+        else None,
+    }
+
+
+async def _show_again(shown: EntryView, chosen: Choice) -> tuple[str, int]:
+    template = "events/_buy.html" if wants_fragment() else "events/entry.html"
+    return await render_template(template, **await _entry_context(shown, chosen), added=0), chosen.status
+
+
+@blueprint.get("/tickets/<uuid:ticket_id>")
+async def ticket(ticket_id: UUID) -> ResponseReturnValue:
+    """A ticket by its address that cannot be guessed; its code as a QR code once it is confirmed."""
+    shown = await _ticket(ticket_id)
+    code = shown.code if shown.state in (TicketState.CONFIRMED, TicketState.CHECKED_IN) else None
+    body = await render_template("events/ticket.html", ticket=shown, qr=qr_image(code) if code else "")
+    return _secret(Response(body, content_type="text/html; charset=utf-8"))
+
+
+@blueprint.get("/tickets/<uuid:ticket_id>/calendar.ics")
+async def ticket_calendar(ticket_id: UUID) -> ResponseReturnValue:
+    """The event of a ticket as a calendar file."""
+    shown = await _ticket(ticket_id)
+    body = calendar_file(shown, url=f"{shop().settings.public_url}/tickets/{shown.id}", now=now())
+    answer = Response(body, content_type="text/calendar; charset=utf-8")
+    answer.headers["Content-Disposition"] = f'attachment; filename="{shown.entry_slug}.ics"'
+    return _secret(answer)
+
+
+async def _ticket(ticket_id: UUID) -> TicketDTO:
+    """A ticket as its address shows it to anyone, or to its owner while it is not paid. Raises NotFound."""
+    shown = await ticket_by_id(db_session(), ticket_id)
+    if shown is None or shown.state not in PUBLIC_STATES + OWN_STATES:
+        raise NotFound
+    if shown.state in OWN_STATES:
+        user = await current_user()
+        if user is None or user.id != shown.user_id:
+            raise NotFound
+    return shown
+
+
+def _secret(answer: Response) -> Response:
+    """Not to be stored, found or passed on: who has the address has the ticket."""
+    answer.headers["Cache-Control"] = "no-store"
+    answer.headers["X-Robots-Tag"] = "noindex, nofollow"
+    return answer

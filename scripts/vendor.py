@@ -1,0 +1,39 @@
+"""Copy the browser libraries and fonts the pages use from node_modules to static/vendor. Run after `npm ci`.
+
+Standard library only: it runs at set-up, before anything else is installed. `python scripts/vendor.py`
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENDOR = ROOT / "static" / "vendor"
+
+FILES = {
+    "htmx.org/dist/htmx.min.js": "htmx.min.js",
+    "@fontsource-variable/instrument-sans/files/instrument-sans-latin-wght-normal.woff2": "sans-latin.woff2",
+    "@fontsource-variable/instrument-sans/files/instrument-sans-latin-ext-wght-normal.woff2": "sans-latin-ext.woff2",
+    "@fontsource-variable/besley/files/besley-latin-wght-normal.woff2": "display-latin.woff2",
+    "@fontsource-variable/besley/files/besley-latin-ext-wght-normal.woff2": "display-latin-ext.woff2",
+    # the licences travel with what they cover
+    "htmx.org/LICENSE": "htmx.LICENSE.txt",
+    "@fontsource-variable/instrument-sans/LICENSE": "sans.LICENSE.txt",
+    "@fontsource-variable/besley/LICENSE": "display.LICENSE.txt",
+}
+
+
+def main() -> int:
+    """Copy every file; say which is missing and how to get it. Returns the exit code."""
+    missing = [name for name in FILES if not (ROOT / "node_modules" / name).is_file()]
+    if missing:
+        print(f"node_modules has no {missing[0]}: run `npm ci` first.", file=sys.stderr)
+        return 1
+    VENDOR.mkdir(parents=True, exist_ok=True)
+    for name, target in FILES.items():
+        shutil.copyfile(ROOT / "node_modules" / name, VENDOR / target)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""The command line: `python -m shared serve | worker | migrate | seed | demo`.
+
+Domains are loaded by name. A wrong environment is one line on stderr and exit status 2 (spec: G1).
+"""
+
+import asyncio
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from shared.children import StartError
+from shared.embedded import running
+from shared.settings import Settings, SettingsError
+
+EMBEDDED_DATA = "postgres"
+
+
+class OneLineErrors(click.Group):
+    """Commands whose expected failures are one line, not a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; 2 is also click's own status for wrong usage."""
+        try:
+            return super().invoke(ctx)
+        except (SettingsError, StartError) as error:
+            click.echo(f"tillgate: {error}", err=True)
+            ctx.exit(2)
+
+
+@click.group(cls=OneLineErrors)
+def main() -> None:
+    """Tillgate: a till and a gate."""
+
+
+@main.command()
+@click.option("--bind", default="127.0.0.1:8000", show_default=True, help="Address and port, or unix:path.")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes.")
+@click.option("--only", type=click.Choice(["events", "cart"]), help="One domain, beside a stub of the other.")
+def serve(bind: str, workers: int, only: str | None) -> None:
+    """Serve the shop under Hypercorn."""
+    from hypercorn.run import run  # here: other commands need no server
+
+    from shared.serving import hypercorn_config
+
+    if os.environ.get("TILLGATE_ENV") == "development":
+        os.environ.setdefault("PUBLIC_URL", f"http://{bind}")  # forms are taken from this origin only
+    with environment() as settings:
+        if only:
+            announce_alone(settings)
+        try:
+            sys.exit(run(hypercorn_config(bind, workers, only)))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise SettingsError(f"{bind} is taken; choose another address with --bind.") from None
+
+
+@main.command()
+def worker() -> None:
+    """Run due work: mails, lapsed holds, refunds."""
+    from shared.serving import build
+    from shared.worker import run_worker
+
+    with environment():
+        asyncio.run(run_worker(build()))
+
+
+@main.command()
+@click.option("--revision", metavar="MESSAGE", help="Write a new migration from the models instead.")
+def migrate(revision: str | None) -> None:
+    """Bring the database to the newest state; a second run changes nothing."""
+    from shared.migrate import upgrade, write_revision
+
+    with environment() as settings:
+        asyncio.run(upgrade(settings.database_url or ""))
+        if revision:
+            asyncio.run(write_revision(settings.database_url or "", revision))
+
+
+@main.command()
+def seed() -> None:
+    """Fill an empty database with a shop to look at."""
+    from shared.demo_data import fill
+
+    with environment() as settings:
+        asyncio.run(fill(settings))
+
+
+@main.command()
+@click.option(
+    "--port", default=8000, show_default=True, type=click.IntRange(1024, 65532), help="The first of four."
+)
+@click.option("--reset", is_flag=True, help="Start over: forget orders, mails and payments.")
+def demo(port: int, reset: bool) -> None:
+    """Start everything a shop needs and show where it is."""
+    from shared.demo import run_demo
+
+    run_demo(Settings.from_env({**os.environ, "TILLGATE_ENV": "development"}), port, reset=reset)
+
+
+def announce_alone(settings: Settings) -> None:
+    """A way in for who looks at one domain without a worker that sends mail. Raises SettingsError in production."""
+    from shared.demo_data import sign_in_links
+    from shared.migrate import upgrade
+
+    if settings.production:
+        raise SettingsError("--only puts a stub in the other domain's place; it is not for production.")
+    asyncio.run(upgrade(settings.database_url or ""))
+    click.echo(f"Sign in: {asyncio.run(sign_in_links(settings))['buyer']}")
+
+
+@contextmanager
+def environment() -> Iterator[Settings]:
+    """The settings with a database: DATABASE_URL's, or (never in production) the embedded one."""
+    settings = Settings.from_env()
+    if settings.database_url:
+        yield settings
+        return
+    with running(settings.var_dir / EMBEDDED_DATA) as server:
+        os.environ["DATABASE_URL"] = server.url()  # Hypercorn's workers read their own settings
+        yield Settings.from_env()

@@ -1,0 +1,369 @@
+"""In-memory services with real behaviour, for a blueprint on its own: tests, and `serve --only cart`.
+
+They keep to the same contract suite as the SQL services. They do not take part in the transaction: a caller
+that rolls back keeps what the stub did.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared.contracts.dtos import PageDTO, SoldOutLine, TicketDTO, counts_by_type
+from shared.contracts.protocols import Confirmation, SoldOut
+from shared.contracts.states import STOCK_STATES, EntryState, PageRole, TicketState
+from shared.errors import Conflict, Invalid, NotFound
+from shared.ids import new_door_code, new_id
+
+MAX_PENDING = 50
+
+
+@dataclass
+class StubEntry:
+    """An event; change its fields to cancel it or to shrink it."""
+
+    id: UUID
+    page: PageDTO
+    title: str
+    slug: str
+    starts_at: datetime
+    ends_at: datetime
+    capacity: int | None
+    state: EntryState
+
+
+@dataclass
+class StubType:
+    """A ticket type of an entry; change its fields to change what is on sale."""
+
+    id: UUID
+    entry: StubEntry
+    name: str
+    cost: Decimal | None
+    capacity: int | None
+    min_per_order: int
+    max_per_order: int
+    sale_starts_at: datetime | None
+    sale_ends_at: datetime | None
+    hold_minutes: int | None
+    position: int
+
+
+@dataclass
+class StubCalendarService:
+    """Implements `CalendarService` in memory. Fill it with `add_page`, `add_entry` and `add_type`."""
+
+    pages: dict[UUID, PageDTO] = field(default_factory=dict)
+    types: dict[UUID, StubType] = field(default_factory=dict)
+    tickets: dict[UUID, TicketDTO] = field(default_factory=dict)
+    members: list[tuple[UUID, UUID, PageRole]] = field(default_factory=list)
+    """User, page, role."""
+
+    def add_page(
+        self,
+        slug: str = "stub-page",
+        *,
+        name: str = "Stub Page",
+        currency: str = "EUR",
+        time_zone: str = "Europe/Vienna",
+        hold_minutes: int = 30,
+        stripe_account: str = "",
+        delayed_methods: bool = False,
+    ) -> PageDTO:
+        """A page to sell on."""
+        page = PageDTO(
+            id=new_id(),
+            slug=slug,
+            name=name,
+            currency=currency,
+            time_zone=time_zone,
+            hold_minutes=hold_minutes,
+            stripe_account=stripe_account,
+            delayed_methods=delayed_methods,
+            accent="#8a3b12",
+        )
+        self.pages[page.id] = page
+        return page
+
+    def add_entry(
+        self,
+        page: PageDTO,
+        title: str = "Stub Event",
+        *,
+        starts_at: datetime,
+        capacity: int | None = None,
+        state: EntryState = EntryState.CONFIRMED,
+    ) -> StubEntry:
+        """An event of three hours."""
+        slug = title.lower().replace(" ", "-")
+        ends_at = starts_at + timedelta(hours=3)
+        return StubEntry(new_id(), page, title, slug, starts_at, ends_at, capacity, state)
+
+    def add_type(
+        self,
+        entry: StubEntry,
+        name: str = "Standard",
+        *,
+        cost: Decimal | None = Decimal(20),
+        capacity: int | None = None,
+        min_per_order: int = 1,
+        max_per_order: int = 10,
+        sale_starts_at: datetime | None = None,
+        sale_ends_at: datetime | None = None,
+        hold_minutes: int | None = None,
+    ) -> StubType:
+        """A ticket type; `cost` in major units, None = not for sale."""
+        made = StubType(
+            new_id(),
+            entry,
+            name,
+            cost,
+            capacity,
+            min_per_order,
+            max_per_order,
+            sale_starts_at,
+            sale_ends_at,
+            hold_minutes,
+            position=len(self.types),
+        )
+        self.types[made.id] = made
+        return made
+
+    def allocated(self, ticket_type: StubType) -> int:
+        """Tickets of this type that hold stock."""
+        return self._taken(lambda ticket: ticket.ticket_type_id == ticket_type.id)
+
+    async def pending_tickets(self, _session: AsyncSession, *, user_id: UUID) -> list[TicketDTO]:
+        """See CalendarService."""
+        return self._find(lambda t: t.user_id == user_id and t.state is TicketState.PENDING)
+
+    async def pending_count(self, session: AsyncSession, *, user_id: UUID) -> int:
+        """See CalendarService."""
+        return len(await self.pending_tickets(session, user_id=user_id))
+
+    async def set_pending_quantity(
+        self, session: AsyncSession, *, user_id: UUID, ticket_type_id: UUID, quantity: int, now: datetime
+    ) -> int:
+        """See CalendarService."""
+        if ticket_type_id not in self.types:
+            raise NotFound
+        kind = self.types[ticket_type_id]
+        pending = await self.pending_tickets(session, user_id=user_id)
+        mine = sorted((t for t in pending if t.ticket_type_id == kind.id), key=lambda t: t.id)
+        self._check(kind, len(mine), len(pending), quantity, now)
+        for _ in range(quantity - len(mine)):
+            ticket = self._new_ticket(kind, user_id)
+            self.tickets[ticket.id] = ticket
+        for ticket in mine[quantity:]:
+            self._set(ticket, state=TicketState.REMOVED)
+        return len(mine)
+
+    async def remove_pending_tickets(
+        self, session: AsyncSession, *, user_id: UUID, page_id: UUID | None = None
+    ) -> int:
+        """See CalendarService."""
+        gone = [
+            ticket
+            for ticket in await self.pending_tickets(session, user_id=user_id)
+            if page_id in (None, ticket.page_id)
+        ]
+        for ticket in gone:
+            self._set(ticket, state=TicketState.REMOVED)
+        return len(gone)
+
+    async def claim_tickets_for_order(
+        self,
+        session: AsyncSession,
+        order_id: UUID,
+        user_id: UUID,
+        page_id: UUID | None = None,
+        *,
+        ticket_ids: Sequence[UUID] | None = None,
+        reserved_until: datetime,
+        now: datetime,
+    ) -> None:
+        """See CalendarService."""
+        tickets = [
+            ticket
+            for ticket in await self.pending_tickets(session, user_id=user_id)
+            if page_id in (None, ticket.page_id) and (ticket_ids is None or ticket.id in ticket_ids)
+        ]
+        if ticket_ids is not None and len(tickets) != len(set(ticket_ids)):
+            raise Conflict("Your cart has changed in the meantime.")
+        if lines := self._shortages(counts_by_type(ticket.ticket_type_id for ticket in tickets), now):
+            raise SoldOut(lines)
+        for ticket in tickets:
+            self._set(ticket, state=TicketState.RESERVED, order_id=order_id, reserved_until=reserved_until)
+
+    async def confirm_tickets_for_order(self, session: AsyncSession, order_id: UUID) -> Confirmation:
+        """See CalendarService."""
+        tickets = await self.get_tickets_for_order(session, order_id)
+        reserved = [ticket for ticket in tickets if ticket.state is TicketState.RESERVED]
+        if any(ticket.state is TicketState.CANCELLED for ticket in tickets) or any(
+            self.types[ticket.ticket_type_id].entry.state is EntryState.CANCELLED for ticket in reserved
+        ):
+            return Confirmation.CLOSED
+        for ticket in reserved:
+            self._set(ticket, state=TicketState.CONFIRMED, code=new_door_code(), reserved_until=None)
+        return Confirmation.CONFIRMED
+
+    async def release_tickets_for_order(self, _session: AsyncSession, order_id: UUID) -> int:
+        """See CalendarService."""
+        reserved = self._find(lambda t: t.order_id == order_id and t.state is TicketState.RESERVED)
+        for ticket in reserved:
+            self._set(ticket, state=TicketState.PENDING, order_id=None, reserved_until=None)
+        return len(reserved)
+
+    async def hold_tickets_until(
+        self, _session: AsyncSession, order_id: UUID, *, reserved_until: datetime | None
+    ) -> None:
+        """See CalendarService."""
+        for ticket in self._find(lambda t: t.order_id == order_id and t.state is TicketState.RESERVED):
+            self._set(ticket, reserved_until=reserved_until)
+
+    async def get_tickets_for_order(self, _session: AsyncSession, order_id: UUID) -> list[TicketDTO]:
+        """See CalendarService."""
+        return self._find(lambda ticket: ticket.order_id == order_id)
+
+    async def get_tickets_for_orders(
+        self, session: AsyncSession, order_ids: Sequence[UUID]
+    ) -> dict[UUID, list[TicketDTO]]:
+        """See CalendarService."""
+        return {order_id: await self.get_tickets_for_order(session, order_id) for order_id in order_ids}
+
+    async def lapsed_orders(
+        self, _session: AsyncSession, *, ticket_type_ids: Sequence[UUID], now: datetime, limit: int = 5
+    ) -> list[UUID]:
+        """See CalendarService."""
+        entries = {self.types[type_id].entry.id for type_id in ticket_type_ids if type_id in self.types}
+        oldest: dict[UUID, datetime] = {}
+        for ticket in self._find(lambda t: t.entry_id in entries and t.state is TicketState.RESERVED):
+            until = ticket.reserved_until
+            if ticket.order_id is not None and until is not None and until < now:
+                oldest[ticket.order_id] = min(until, oldest.get(ticket.order_id, until))
+        return sorted(oldest, key=lambda order_id: (oldest[order_id], order_id))[:limit]
+
+    async def get_pages(self, _session: AsyncSession, page_ids: Sequence[UUID]) -> dict[UUID, PageDTO]:
+        """See CalendarService."""
+        return {page_id: self.pages[page_id] for page_id in page_ids if page_id in self.pages}
+
+    async def get_page_by_slug(self, _session: AsyncSession, slug: str) -> PageDTO | None:
+        """See CalendarService."""
+        return next((page for page in self.pages.values() if page.slug == slug), None)
+
+    async def pages_of_member(
+        self, _session: AsyncSession, *, user_id: UUID
+    ) -> list[tuple[PageDTO, PageRole]]:
+        """See CalendarService."""
+        mine = [(self.pages[page], role) for user, page, role in self.members if user == user_id]
+        return sorted(mine, key=lambda pair: (pair[0].name, pair[0].id))
+
+    async def orders_by_ticket_code(self, _session: AsyncSession, *, page_id: UUID, code: str) -> list[UUID]:
+        """See CalendarService."""
+        found = self._find(lambda t: t.page_id == page_id and t.code == code.strip().upper())
+        return [ticket.order_id for ticket in found if ticket.order_id is not None]
+
+    def _find(self, wanted: Callable[[TicketDTO], bool]) -> list[TicketDTO]:
+        return sorted(
+            filter(wanted, self.tickets.values()),
+            key=lambda t: (
+                t.page_name,
+                t.page_id,
+                t.starts_at,
+                t.entry_id,
+                self.types[t.ticket_type_id].position,
+                t.id,
+            ),
+        )
+
+    def _set(self, ticket: TicketDTO, **changes: object) -> None:
+        self.tickets[ticket.id] = replace(ticket, **changes)  # type: ignore[arg-type]  # names come from this file
+
+    def _taken(self, wanted: Callable[[TicketDTO], bool]) -> int:
+        return sum(1 for ticket in self.tickets.values() if ticket.state in STOCK_STATES and wanted(ticket))
+
+    def _in_entry(self, entry: StubEntry) -> int:
+        return self._taken(lambda ticket: ticket.entry_id == entry.id)
+
+    def _left(self, kind: StubType) -> int | None:
+        rooms = []
+        if kind.capacity is not None:
+            rooms.append(kind.capacity - self.allocated(kind))
+        if kind.entry.capacity is not None:
+            rooms.append(kind.entry.capacity - self._in_entry(kind.entry))
+        return max(0, min(rooms)) if rooms else None
+
+    def _sells(self, kind: StubType, now: datetime) -> bool:
+        opens, closes = kind.sale_starts_at or now, kind.sale_ends_at or kind.entry.ends_at
+        confirmed = kind.entry.state is EntryState.CONFIRMED and kind.cost is not None
+        return confirmed and opens <= now < min(closes, kind.entry.ends_at)
+
+    def _check(self, kind: StubType, before: int, in_cart: int, quantity: int, now: datetime) -> None:
+        if quantity == 0:
+            return
+        if not kind.min_per_order <= quantity <= kind.max_per_order:
+            raise Invalid(f"Choose {kind.min_per_order} to {kind.max_per_order}.")
+        if quantity <= before:
+            return
+        if not self._sells(kind, now):
+            raise Conflict("This is not on sale.")
+        if in_cart - before + quantity > MAX_PENDING:
+            raise Invalid(f"A cart holds at most {MAX_PENDING} tickets.")
+        left = self._left(kind)
+        if left is not None and quantity > left and not self._lapsed_holds(kind.entry, now):
+            raise SoldOut([self._line(kind, quantity, now)])
+
+    def _lapsed_holds(self, entry: StubEntry, now: datetime) -> bool:
+        return any(
+            ticket.reserved_until is not None and ticket.reserved_until < now
+            for ticket in self.tickets.values()
+            if ticket.entry_id == entry.id and ticket.state is TicketState.RESERVED
+        )
+
+    def _shortages(self, wanted: dict[UUID, int], now: datetime) -> list[SoldOutLine]:
+        lines = []
+        for type_id, number in wanted.items():
+            kind = self.types[type_id]
+            left = self._left(kind)
+            entry = kind.entry
+            in_entry = sum(n for other, n in wanted.items() if self.types[other].entry is entry)
+            entry_short = entry.capacity is not None and self._in_entry(entry) + in_entry > entry.capacity
+            if not self._sells(kind, now) or entry_short or (left is not None and number > left):
+                lines.append(self._line(kind, number, now))
+        return lines
+
+    def _line(self, kind: StubType, wanted: int, now: datetime) -> SoldOutLine:
+        closed = not self._sells(kind, now)
+        left = 0 if closed else self._left(kind) or 0
+        return SoldOutLine(kind.id, kind.entry.title, kind.name, wanted, left, closed)
+
+    def _new_ticket(self, kind: StubType, user_id: UUID) -> TicketDTO:
+        entry, page = kind.entry, kind.entry.page
+        return TicketDTO(
+            id=new_id(),
+            entry_id=entry.id,
+            ticket_type_id=kind.id,
+            page_id=page.id,
+            user_id=user_id,
+            cost=kind.cost or Decimal(0),
+            currency=page.currency,
+            calendar_container_id=page.id,
+            calendar_container_type="page",
+            code=None,
+            entry_title=entry.title,
+            entry_slug=entry.slug,
+            ticket_type_name=kind.name,
+            place="Stub Hall",
+            starts_at=entry.starts_at,
+            ends_at=entry.ends_at,
+            time_zone=page.time_zone,
+            state=TicketState.PENDING,
+            order_id=None,
+            reserved_until=None,
+            hold_minutes=kind.hold_minutes or page.hold_minutes,
+            page_slug=page.slug,
+            page_name=page.name,
+        )

@@ -1,0 +1,291 @@
+"""Sign-in by mail: one challenge is one mail with a link and a code. Used by identity's routes and the demo.
+
+Code and token are stored as HMACs only. The code works in the browser that asked for it (the challenge's id
+comes from its cookie), the link in any. An address without a user gets the same answer by the same statements:
+users are made at the first sign-in, so nothing here asks whether one exists.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared.database import Sessions
+from shared.errors import AppError, Invalid, TooMany
+from shared.identity import SignInCallback
+from shared.identity.models import SignInChallenge, SignInFailure
+from shared.identity.users import find_or_create_user, normalise_email
+from shared.ids import new_id
+from shared.mail import owe_mail
+from shared.settings import Settings
+
+log = structlog.get_logger()
+
+LIFE = timedelta(minutes=15)
+MOST_TRIES = 5
+MOST_CHALLENGES_PER_HOUR = 5
+MOST_FAILURES_PER_DAY = 20
+
+
+class TooManyMails(TooMany):
+    """We have sent this address several mails within the hour. Please use the newest one, or wait a little."""
+
+
+class ChallengeOver(AppError):
+    """This sign-in was used already, is too old, or had too many tries. Please ask for a new mail."""
+
+    status = 410
+    code = "SIGN_IN_OVER"
+
+
+class WrongCode(Invalid):
+    """That is not the code in the mail."""
+
+    code = "WRONG_CODE"
+
+
+class LinkOnly(TooMany):
+    """There were too many wrong codes for this address today. Please use the link in the mail instead."""
+
+    code = "LINK_ONLY"
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A challenge as it was made: the only moment at which its link and code are known."""
+
+    id: UUID
+    link: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """Who signed in, with which version, and the path they go on to."""
+
+    user_id: UUID
+    version: int
+    next: str
+
+
+def safe_next(path: str | None) -> str:
+    """A path of ours to go on to, else "/": one leading slash, no backslash, no control characters."""
+    if path is None or len(path) > 1000 or not path.startswith("/") or path.startswith("//"):
+        return "/"
+    return path if "\\" not in path and path.isprintable() else "/"
+
+
+async def start(
+    session: AsyncSession, settings: Settings, *, email: str, next_path: str | None, now: datetime
+) -> Started:
+    """Make a challenge and owe its mail. Raises InvalidEmail, TooManyMails (five an hour)."""
+    email = normalise_email(email)
+    await _lock(session, email)
+    if await _challenges_this_hour(session, email, now) >= MOST_CHALLENGES_PER_HOUR:
+        raise TooManyMails
+    started = await _make(session, settings, email=email, next_path=next_path, now=now, life=LIFE)
+    link_only = await _failures_today(session, email, now) >= MOST_FAILURES_PER_DAY
+    await owe_mail(
+        session,
+        to=email,
+        template="sign_in",
+        now=now,
+        expires_at=now + LIFE,
+        link=started.link,
+        code=None if link_only else started.code,
+        minutes=LIFE // timedelta(minutes=1),
+    )
+    return started
+
+
+async def fresh_link(
+    session: AsyncSession,
+    settings: Settings,
+    *,
+    email: str,
+    now: datetime,
+    next_path: str | None = None,
+    life: timedelta = LIFE,
+) -> str:
+    """A sign-in link without a mail, for the operator's own screen: the demo and the command line."""
+    email = normalise_email(email)
+    started = await _make(session, settings, email=email, next_path=next_path, now=now, life=life)
+    return started.link
+
+
+async def _make(
+    session: AsyncSession,
+    settings: Settings,
+    *,
+    email: str,
+    next_path: str | None,
+    now: datetime,
+    life: timedelta,
+) -> Started:
+    challenge_id, token, code = new_id(), secrets.token_urlsafe(32), f"{secrets.randbelow(1_000_000):06}"
+    session.add(
+        SignInChallenge(
+            id=challenge_id,
+            email=email,
+            token_hash=_token_hash(settings, token),
+            code_hash=_code_hash(settings, challenge_id, code),
+            next=safe_next(next_path),
+            created_at=now,
+            expires_at=now + life,
+        )
+    )
+    await session.flush()
+    return Started(challenge_id, f"{settings.public_url}/sign-in/{token}", code)
+
+
+async def use_code(
+    sessions: Sessions,
+    settings: Settings,
+    *,
+    challenge_id: UUID,
+    code: str,
+    now: datetime,
+    callbacks: Sequence[SignInCallback] = (),
+) -> SignedIn:
+    """Sign in with the code. Raises WrongCode, LinkOnly, ChallengeOver; a refused request counts as a try."""
+    digits = "".join(code.split()).replace("-", "")
+    if len(digits) != 6 or not digits.isascii() or not digits.isdecimal():
+        raise WrongCode("The code has six digits.", field="code")
+    async with sessions.begin() as session:
+        challenge = await _count_try(session, challenge_id, now)
+        right = hmac.compare_digest(challenge.code_hash, _code_hash(settings, challenge_id, digits))
+        if not right:
+            session.add(SignInFailure(email=challenge.email, at=now))
+    if not right:
+        left = MOST_TRIES - challenge.tries
+        raise WrongCode(f"That is not the code in the mail. Tries left: {left}.", field="code")
+    async with sessions.begin() as session:
+        return await _finish(session, SignInChallenge.id == challenge_id, now, callbacks)
+
+
+async def _count_try(session: AsyncSession, challenge_id: UUID, now: datetime) -> SignInChallenge:
+    challenge: SignInChallenge | None = await session.scalar(
+        update(SignInChallenge)
+        .where(SignInChallenge.id == challenge_id, *_open(now), SignInChallenge.tries < MOST_TRIES)
+        .values(tries=SignInChallenge.tries + 1)
+        .returning(SignInChallenge)
+    )
+    if challenge is None:
+        raise ChallengeOver
+    await _lock(session, challenge.email)
+    if await _failures_today(session, challenge.email, now) >= MOST_FAILURES_PER_DAY:
+        raise LinkOnly
+    return challenge
+
+
+async def look_at_link(session: AsyncSession, settings: Settings, *, token: str, now: datetime) -> str:
+    """The address a link would sign in; using it up is for the button. Raises ChallengeOver."""
+    email = await session.scalar(
+        select(SignInChallenge.email).where(
+            SignInChallenge.token_hash == _token_hash(settings, token), *_open(now)
+        )
+    )
+    if email is None:
+        raise ChallengeOver
+    return email
+
+
+async def use_link(
+    sessions: Sessions,
+    settings: Settings,
+    *,
+    token: str,
+    now: datetime,
+    callbacks: Sequence[SignInCallback] = (),
+) -> SignedIn:
+    """Sign in with the link, in any browser. Raises ChallengeOver."""
+    async with sessions.begin() as session:
+        return await _finish(
+            session, SignInChallenge.token_hash == _token_hash(settings, token), now, callbacks
+        )
+
+
+async def _finish(
+    session: AsyncSession, which: ColumnElement[bool], now: datetime, callbacks: Sequence[SignInCallback]
+) -> SignedIn:
+    challenge = await session.scalar(
+        update(SignInChallenge).where(which, *_open(now)).values(used_at=now).returning(SignInChallenge)
+    )
+    if challenge is None:
+        raise ChallengeOver
+    user = await find_or_create_user(session, email=challenge.email)
+    # read now: a callback that rolls its savepoint back makes the session forget what it had loaded
+    user_id, version, going_to = user.id, user.version, challenge.next
+    for callback in callbacks:
+        going_to = await _run(callback, session, user_id) or going_to
+    return SignedIn(user_id, version, safe_next(going_to))
+
+
+async def _run(callback: SignInCallback, session: AsyncSession, user_id: UUID) -> str | None:
+    """What was kept for a visitor may have become impossible; that must not keep them from signing in."""
+    try:
+        async with session.begin_nested():
+            return await callback(session, user_id)
+    except AppError as error:
+        log.warning("sign-in callback refused", user_id=str(user_id), error=error.message)
+        return None
+
+
+async def tidy(sessions: Sessions, now: datetime) -> int:
+    """Delete challenges and failures that no limit looks at any more; returns how many."""
+    yesterday = now - timedelta(days=1)
+    async with sessions.begin() as session:
+        gone = [
+            await session.execute(statement)
+            for statement in (
+                delete(SignInChallenge)
+                .where(SignInChallenge.expires_at < yesterday)
+                .returning(SignInChallenge.id),
+                delete(SignInFailure).where(SignInFailure.at < yesterday).returning(SignInFailure.id),
+            )
+        ]
+        return sum(len(rows.all()) for rows in gone)
+
+
+async def _lock(session: AsyncSession, email: str) -> None:
+    """One at a time per address, so that the limits hold for requests that come at once."""
+    await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"sign-in {email}", 0))))
+
+
+async def _challenges_this_hour(session: AsyncSession, email: str, now: datetime) -> int:
+    made = await session.scalar(
+        select(func.count()).where(
+            SignInChallenge.email == email, SignInChallenge.created_at > now - timedelta(hours=1)
+        )
+    )
+    return made or 0
+
+
+async def _failures_today(session: AsyncSession, email: str, now: datetime) -> int:
+    failed = await session.scalar(
+        select(func.count()).where(SignInFailure.email == email, SignInFailure.at > now - timedelta(days=1))
+    )
+    return failed or 0
+
+
+def _open(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    return SignInChallenge.used_at.is_(None), SignInChallenge.expires_at > now
+
+
+def _code_hash(settings: Settings, challenge_id: UUID, code: str) -> str:
+    return _hmac(settings, f"code {challenge_id} {code}")
+
+
+def _token_hash(settings: Settings, token: str) -> str:
+    return _hmac(settings, f"link {token}")
+
+
+def _hmac(settings: Settings, text: str) -> str:
+    return hmac.new(settings.secret_key.encode(), text.encode(), hashlib.sha256).hexdigest()

@@ -1,0 +1,182 @@
+"""The pages of signing in and out: address, code, link, account."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import cast
+from uuid import UUID
+
+from itsdangerous import BadSignature, URLSafeSerializer
+from quart import Blueprint, Response, render_template, request
+from quart_rate_limiter import rate_limit
+
+from shared.errors import AppError
+from shared.identity import SignInCallback, challenge
+from shared.identity.guard import CurrentUser, current_user, forget, remember, require_user, versions
+from shared.identity.users import email_of, sign_out_everywhere
+from shared.ids import parse_id
+from shared.web import Tillgate, db_session, now, see_other, shop
+
+blueprint = Blueprint("identity", __name__)
+
+CHALLENGE_COOKIE = "sign-in"
+# Per client address and route. Wide, because a mobile network puts many buyers of one rush behind one address;
+# guessing codes and flooding a mailbox are stopped per e-mail address, in challenge.py.
+SIGN_IN_LIMIT, SIGN_IN_PERIOD = 60, timedelta(minutes=10)
+
+Page = str | Response | tuple[str, int]
+
+
+def init_routes(app: Tillgate) -> None:
+    """Register the pages, and the sweep that deletes old challenges."""
+    app.register_blueprint(blueprint)
+    app.sweeps["sign_in"] = lambda at: challenge.tidy(app.database.sessions, at)
+
+
+@blueprint.get("/sign-in")
+async def sign_in() -> Page:
+    """Ask for the address; who is signed in already goes on."""
+    going_to = challenge.safe_next(request.args.get("next"))
+    if await current_user() is not None:
+        return see_other(going_to)
+    return await render_template("identity/sign_in.html", next=going_to, email="", error="")
+
+
+@blueprint.post("/sign-in")
+@rate_limit(SIGN_IN_LIMIT, SIGN_IN_PERIOD)
+async def send() -> Page:
+    """Take an address and owe its mail; or, with `code`, sign in."""
+    form = await request.form
+    if "code" in form:
+        return await _sign_in_with_code(form["code"])
+    email, going_to = form.get("email", ""), challenge.safe_next(form.get("next"))
+    try:
+        started = await challenge.start(
+            db_session(), shop().settings, email=email, next_path=going_to, now=now()
+        )
+    except AppError as error:
+        page = await render_template("identity/sign_in.html", next=going_to, email=email, error=error.message)
+        return page, error.status
+    answer = see_other("/sign-in/code")
+    answer.set_cookie(
+        CHALLENGE_COOKIE,
+        _signer().dumps([str(started.id), email.strip()]),
+        max_age=int(challenge.LIFE.total_seconds()),
+        path="/sign-in",
+        httponly=True,
+        samesite="Lax",
+        secure=shop().settings.secure_cookies,
+    )
+    return answer
+
+
+@blueprint.get("/sign-in/code")
+async def code() -> Page:
+    """Ask for the code that was mailed to the address of this browser's challenge."""
+    started = _read_challenge_cookie()
+    if started is None:
+        return see_other("/sign-in")
+    return await render_template("identity/code.html", email=started[1], error="", over=False)
+
+
+async def _sign_in_with_code(entered: str) -> Page:
+    started = _read_challenge_cookie()
+    try:
+        if started is None:
+            raise challenge.ChallengeOver
+        done = await challenge.use_code(
+            shop().database.sessions,
+            shop().settings,
+            challenge_id=started[0],
+            code=entered,
+            now=now(),
+            callbacks=_callbacks(),
+        )
+    except AppError as error:
+        page = await render_template(
+            "identity/code.html",
+            email=started[1] if started else "",
+            error=error.message,
+            over=isinstance(error, challenge.ChallengeOver),
+        )
+        return page, error.status
+    return _welcome(done)
+
+
+@blueprint.get("/sign-in/<token>")
+@rate_limit(SIGN_IN_LIMIT, SIGN_IN_PERIOD)
+async def link(token: str) -> Page:
+    """Show a button. Scanners of mail open links, so opening one signs nobody in and uses nothing up."""
+    try:
+        email = await challenge.look_at_link(db_session(), shop().settings, token=token, now=now())
+    except challenge.ChallengeOver as error:
+        return await _link_over(error)
+    return await render_template("identity/link.html", token=token, email=email, error="")
+
+
+@blueprint.post("/sign-in/<token>")
+@rate_limit(SIGN_IN_LIMIT, SIGN_IN_PERIOD)
+async def use_link(token: str) -> Page:
+    """Sign in by the link's button, in any browser."""
+    try:
+        done = await challenge.use_link(
+            shop().database.sessions, shop().settings, token=token, now=now(), callbacks=_callbacks()
+        )
+    except challenge.ChallengeOver as error:
+        return await _link_over(error)
+    return _welcome(done)
+
+
+async def _link_over(error: AppError) -> Page:
+    return await render_template("identity/link.html", token="", email="", error=error.message), error.status
+
+
+@blueprint.post("/sign-out")
+async def sign_out() -> Response:
+    """Sign this browser out."""
+    forget()
+    return see_other("/")
+
+
+@blueprint.post("/sign-out/everywhere")
+async def everywhere() -> Response:
+    """Sign all browsers of this user out, this one too."""
+    user = await require_user()
+    # a transaction of its own: it must be committed before this process forgets the old version
+    async with shop().database.sessions.begin() as session:
+        await sign_out_everywhere(session, user_id=user.id, now=now())
+    versions().forget(user.id)
+    forget()
+    return see_other("/")
+
+
+@blueprint.get("/account")
+async def account() -> Page:
+    """The user's address, and the way out of all browsers."""
+    user = await require_user()
+    return await render_template("identity/account.html", email=await email_of(db_session(), user.id))
+
+
+def _welcome(done: challenge.SignedIn) -> Response:
+    """The transaction is committed by now; the cookie follows."""
+    remember(CurrentUser(done.user_id, done.version))
+    answer = see_other(done.next)
+    answer.delete_cookie(CHALLENGE_COOKIE, path="/sign-in")
+    return answer
+
+
+def _callbacks() -> Sequence[SignInCallback]:
+    return cast("Sequence[SignInCallback]", shop().extensions.get("on_sign_in", ()))
+
+
+def _signer() -> URLSafeSerializer:
+    return URLSafeSerializer(shop().settings.secret_key, salt="tillgate sign-in challenge")
+
+
+def _read_challenge_cookie() -> tuple[UUID, str] | None:
+    """Id and address of the challenge this browser asked for."""
+    try:
+        challenge_id, email = _signer().loads(request.cookies.get(CHALLENGE_COOKIE, ""))
+    except BadSignature:
+        return None
+    parsed = parse_id(challenge_id)
+    return (parsed, email) if parsed else None

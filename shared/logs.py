@@ -1,0 +1,17 @@
+"""Logging for every process of ours: JSON lines in production, readable on a screen otherwise."""
+
+import logging
+import os
+
+import structlog_config
+
+from shared.settings import Settings
+
+
+def configure(settings: Settings) -> None:
+    """Send structlog and the standard library's loggers the same way; once, at the start of a process."""
+    os.environ["LOG_LEVEL"] = settings.log_level  # where structlog_config looks for it
+    structlog_config.configure_logger(json_logger=settings.production)
+    # one line for each migration step or mail connection is for those who look for trouble
+    for chatty in ("alembic", "asyncio", "httpx", "httpcore"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

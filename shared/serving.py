@@ -1,0 +1,40 @@
+"""What Hypercorn loads in each of its workers, and how it is told so; used by `python -m shared serve`.
+
+Nothing happens on import: Hypercorn calls `build`, once in every worker.
+"""
+
+import logging
+
+from hypercorn.config import Config
+
+from shared import logs
+from shared.alone import fill_empty_slot
+from shared.app import create_app
+from shared.settings import Settings
+from shared.web import Tillgate
+
+DOMAINS = ("events", "cart")
+
+
+def build(only: str | None = None) -> Tillgate:
+    """The app of this process, configured from the environment; with `only`, one domain beside a stub."""
+    settings = Settings.from_env()
+    logs.configure(settings)
+    app = create_app(settings, (only,) if only else DOMAINS)
+    if only:
+        fill_empty_slot(app, only)
+    return app
+
+
+def hypercorn_config(bind: str, workers: int, only: str | None) -> Config:
+    """Hypercorn's settings; one worker means this very process, without a second one that watches it."""
+    config = Config()
+    config.bind = [bind]
+    config.application_path = f"{__name__}:build({only!r})"
+    config.worker_class = "uvloop"
+    config.workers = 0 if workers == 1 else workers
+    config.accesslog = None  # web_log.py writes a line that hides secrets
+    config.errorlog = logging.getLogger("hypercorn.error")
+    config.include_server_header = False
+    config.graceful_timeout = 5
+    return config
