@@ -11,7 +11,7 @@ import httpx
 
 from shared.sandbox.stripe import refunds
 from shared.sandbox.stripe.app import StandinApp, create_standin
-from shared.sandbox.stripe.control import session_of
+from shared.sandbox.stripe.control import GOOD_CARD, session_of
 from shared.sandbox.stripe.failures import Failure, Fault
 from shared.sandbox.stripe.hosted import pay_with_number
 from shared.sandbox.stripe.params import Json
@@ -39,13 +39,17 @@ class RunningStandin:
     async def pay(
         self,
         session_id: str,
-        number: str = "4242424242424242",
+        card: str = GOOD_CARD,
         *,
-        method: str = "card",
+        iban: str | None = None,
         email: str = "buyer@example.com",
     ) -> Json:
-        """Pay as the page does; the session afterwards. Raises StripeError, 402 where the bank declines."""
+        """Pay as the page does, by card or from a bank account; the session afterwards.
+
+        Raises StripeError, 402 where the bank declines.
+        """
         call, session = session_of(self.app.standin, session_id)
+        method, number = ("sepa_debit", iban) if iban else ("card", card)
         pay_with_number(call, session, method, number, Buyer(email))
         return session
 

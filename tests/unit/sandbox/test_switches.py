@@ -86,7 +86,7 @@ async def test_a_restart_forgets_nothing(tmp_path: Path) -> None:
     keyed: Any = {"idempotency_key": "order-1"}
     async with running_standin(state_file=file) as standin, connected(standin) as client:
         session = await client.v1.checkout.sessions.create_async(params=wishes(), options=keyed)
-        await standin.pay(session.id, "AT611904300234573201", method="sepa_debit")
+        await standin.pay(session.id, iban="AT611904300234573201")
     async with running_standin(state_file=file) as standin, connected(standin) as client:
         again = await client.v1.checkout.sessions.create_async(params=wishes(), options=keyed)
         standin.finish_delayed(session.id)
