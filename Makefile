@@ -47,13 +47,13 @@ setup: .venv/locked static/vendor/copied
 	  $$python -m venv .venv || { rm -rf .venv; \
 	    echo "This Python cannot make virtual environments. On Debian and Ubuntu type: apt-get install python3-venv" >&2; exit 1; }; }
 	@echo "Installing the locked packages, once, about a minute …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
 static/vendor/copied: package.json package-lock.json scripts/vendor.py requirements-node.lock | .venv/locked
 	@echo "Fetching the browser libraries …"
 	@command -v npm >/dev/null || test -x $(BIN)/npm || \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-node.lock
+	  $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements-node.lock
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" npm ci --silent
 	@$(BIN)/python scripts/vendor.py
 	@touch $@

@@ -1,12 +1,14 @@
 """create_app: the shell plus the named domains, each loaded by name and asked to register itself."""
 
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 
 from shared.clock import Clock, SystemClock
 from shared.database import Database
 from shared.services import Services
 from shared.settings import ROOT, Settings
+from shared.smtp import Smtp, send_due
 from shared.web import Tillgate, init_web
 
 MAX_BODY = 1024 * 1024  # the largest body we read is a webhook's (design: Trust)
@@ -26,7 +28,7 @@ def create_app(
     app.clock = clock or SystemClock()
     app.services = services or Services()
     app.database = database or Database(settings.database_url or "")
-    app.sweeps = {}
+    app.sweeps = {"mail": partial(send_due, app.database.sessions, Smtp(settings))}
     app.secret_key = settings.secret_key
     app.config.update(MAX_CONTENT_LENGTH=MAX_BODY, TEMPLATES_AUTO_RELOAD=False)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True

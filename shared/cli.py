@@ -47,7 +47,11 @@ def serve(bind: str, workers: int, only: str | None) -> None:
 
     from shared.serving import hypercorn_config
 
-    with environment():
+    if os.environ.get("TILLGATE_ENV") == "development":
+        os.environ.setdefault("PUBLIC_URL", f"http://{bind}")  # forms are taken from this origin only
+    with environment() as settings:
+        if only:
+            announce_alone(settings)
         try:
             sys.exit(run(hypercorn_config(bind, workers, only)))
         except OSError as error:
@@ -59,8 +63,8 @@ def serve(bind: str, workers: int, only: str | None) -> None:
 @main.command()
 def worker() -> None:
     """Run due work: mails, lapsed holds, refunds."""
-    from shared.jobs import run_worker
     from shared.serving import build
+    from shared.worker import run_worker
 
     with environment():
         asyncio.run(run_worker(build()))
@@ -97,6 +101,17 @@ def demo(port: int, reset: bool) -> None:
     from shared.demo import run_demo
 
     run_demo(Settings.from_env({**os.environ, "TILLGATE_ENV": "development"}), port, reset=reset)
+
+
+def announce_alone(settings: Settings) -> None:
+    """A way in for who looks at one domain without a worker that sends mail. Raises SettingsError in production."""
+    from shared.demo_data import sign_in_links
+    from shared.migrate import upgrade
+
+    if settings.production:
+        raise SettingsError("--only puts a stub in the other domain's place; it is not for production.")
+    asyncio.run(upgrade(settings.database_url or ""))
+    click.echo(f"Sign in: {asyncio.run(sign_in_links(settings))['buyer']}")
 
 
 @contextmanager

@@ -4,18 +4,16 @@ Nothing happens on import: Hypercorn calls `build`, once in every worker.
 """
 
 import logging
-from importlib import import_module
 
 from hypercorn.config import Config
 
 from shared import logs
+from shared.alone import fill_empty_slot
 from shared.app import create_app
 from shared.settings import Settings
 from shared.web import Tillgate
 
 DOMAINS = ("events", "cart")
-STAND_INS = {"events": ("cart", "StubCartService"), "cart": ("calendar", "StubCalendarService")}
-"""For a domain on its own (spec: A4): the slot it finds empty, and who in contracts/stubs.py fills it."""
 
 
 def build(only: str | None = None) -> Tillgate:
@@ -24,8 +22,7 @@ def build(only: str | None = None) -> Tillgate:
     logs.configure(settings)
     app = create_app(settings, (only,) if only else DOMAINS)
     if only:
-        slot, name = STAND_INS[only]
-        setattr(app.services, slot, getattr(import_module("shared.contracts.stubs"), name)())
+        fill_empty_slot(app, only)
     return app
 
 

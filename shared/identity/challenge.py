@@ -171,7 +171,7 @@ async def use_code(
 
 
 async def _count_try(session: AsyncSession, challenge_id: UUID, now: datetime) -> SignInChallenge:
-    challenge = await session.scalar(
+    challenge: SignInChallenge | None = await session.scalar(
         update(SignInChallenge)
         .where(SignInChallenge.id == challenge_id, *_open(now), SignInChallenge.tries < MOST_TRIES)
         .values(tries=SignInChallenge.tries + 1)

@@ -120,7 +120,7 @@ async def test_parts_say_it_in_words(app: Tillgate) -> None:
     """Dates with their zone, prices, states and the hold are words (spec: B14, H10)."""
     async with app.test_request_context("/"):
         html = await gallery(app)
-    assert "Saturday 12 December 2026, 20:00–23:00</time>" in html
+    assert 'Saturday 12 December 2026, <span class="nowrap">20:00–23:00</span></time>' in html
     assert "Vienna time" in html
     assert "Held for you until <strong>20:04</strong> (Vienna)" in html
     assert "The hold has ended." in html

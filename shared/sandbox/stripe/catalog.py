@@ -6,7 +6,7 @@ from shared.sandbox.stripe import objects
 from shared.sandbox.stripe.core import Call, Route
 from shared.sandbox.stripe.errors import invalid
 from shared.sandbox.stripe.lists import page_of, where
-from shared.sandbox.stripe.params import PAGING, Fields, Json, Kind, need
+from shared.sandbox.stripe.params import PAGING, Fields, Json, Kind, inside, need
 
 PRODUCT: Fields = {
     "active": Kind.BOOL,
@@ -61,7 +61,7 @@ def make_price(call: Call) -> Json:
 def price_from(call: Call, wishes: Json, param: str = "") -> Json:
     """A price of an existing or a new product, as here and as `price_data` of a line. Raises StripeError 400."""
     if "product" in wishes:
-        product = call.book.get("product", wishes["product"], f"{param}product")
+        product = call.book.get("product", wishes["product"], inside(param, "product"))
     else:
         data = need(wishes, "product_data")
         need(data, "name")
@@ -72,14 +72,13 @@ def price_from(call: Call, wishes: Json, param: str = "") -> Json:
 
 
 def _unit_amount(wishes: Json, param: str) -> int:
+    name = inside(param, "unit_amount")
     if "unit_amount" not in wishes and "unit_amount_decimal" not in wishes:
-        raise invalid(
-            f"Missing required param: {param}unit_amount.", f"{param}unit_amount", "parameter_missing"
-        )
+        raise invalid(f"Missing required param: {name}.", name, "parameter_missing")
     exact = Decimal(str(wishes.get("unit_amount", wishes.get("unit_amount_decimal"))))
     amount = int(exact.quantize(Decimal(1), rounding=ROUND_HALF_UP))
     if amount < 0:
-        raise invalid("Invalid non-negative integer", f"{param}unit_amount", "parameter_invalid_integer")
+        raise invalid("Invalid non-negative integer", name, "parameter_invalid_integer")
     return amount
 
 

@@ -73,6 +73,7 @@ UNKNOWN = (
     "The link may be incomplete. Go back to the shop and start the payment again.",
 )
 EXPIRED = ("This payment has expired", "Nothing was charged. Go back to the shop to start again.")
+ON_ITS_WAY = ("Your payment is on its way", "The bank's answer takes a moment. The shop will tell you.")
 DONE = ("This payment is complete", "You can close this page.")
 
 
@@ -80,7 +81,7 @@ async def _show(
     call: Call, session: Json, *, error: str = "", typed: Mapping[str, str] | None = None
 ) -> Response:
     if session["status"] != "open":
-        words = EXPIRED if session["status"] == "expired" else DONE
+        words = _ending(session)
         return await _page("gone.html", session, words=words, back=destination(session))
     samples = [sample for sample in SAMPLES if sample.method in session["payment_method_types"]]
     chosen = _chosen(samples, request.args.get("with", ""), typed)
@@ -96,18 +97,32 @@ async def _show(
         typed=typed
         or {"email": (session["customer_details"] or {}).get("email") or "", "number": chosen.number},
         error=error,
-        minutes=max(0, (session["expires_at"] - call.now) // 60),
+        left=_time_left(session["expires_at"] - call.now),
         until=datetime.fromtimestamp(session["expires_at"], UTC),
+        merchant=(session["branding_settings"] or {}).get("display_name") or call.book.account or "Test shop",
         free=session["payment_status"] == "no_payment_required",
-        account=call.book.account,
     )
 
 
+def _ending(session: Json) -> tuple[str, str]:
+    if session["status"] == "expired":
+        return EXPIRED
+    return ON_ITS_WAY if session["payment_status"] == "unpaid" else DONE
+
+
+def _time_left(seconds: int) -> str:
+    """Whole hours while there are many, else minutes, never less than one."""
+    hours, minutes = seconds // 3600, max(1, seconds // 60)
+    if hours >= 2:
+        return f"{hours} hours"
+    return f"{minutes} minute{'s' if minutes > 1 else ''}"
+
+
 def _chosen(samples: list[Sample], key: str, typed: Mapping[str, str] | None) -> Sample:
-    """The sample that was clicked; after a refused try one of the same method; else the first."""
-    if typed is not None:
-        return next((sample for sample in samples if sample.method == typed["method"]), samples[0])
-    return next((sample for sample in samples if sample.key == key), samples[0])
+    """The sample that was clicked, or after a refused try the one of the same method; else the first."""
+    clicked = [sample for sample in samples if sample.key == key]
+    alike = [sample for sample in samples if typed is not None and sample.method == typed["method"]]
+    return next((sample for sample in clicked if not alike or sample in alike), (*alike, *samples)[0])
 
 
 async def _pay(call: Call, session: Json, form: Mapping[str, str]) -> Response:

@@ -67,6 +67,11 @@ def need(params: Json, name: str) -> Any:
     return params[name]
 
 
+def inside(outer: str, name: str) -> str:
+    """How Stripe names a parameter within another, as in `price_data[currency]`."""
+    return f"{outer}[{name}]" if outer else name
+
+
 def _value(schema: Schema | None, value: Any, param: str) -> Any:
     if schema is None:
         raise invalid(f"Received unknown parameter: {param}", param, "parameter_unknown")

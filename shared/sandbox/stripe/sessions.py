@@ -51,6 +51,13 @@ SHOWN_AS_GIVEN: Fields = {
 
 SESSION: Fields = {
     **SHOWN_AS_GIVEN,
+    "branding_settings": {
+        "background_color": Kind.TEXT,
+        "border_style": ("pill", "rectangular", "rounded"),
+        "button_color": Kind.TEXT,
+        "display_name": Kind.TEXT,
+        "font_family": Kind.TEXT,
+    },
     "currency": Kind.TEXT,
     "custom_text": {name: {"message": Kind.TEXT} for name in ("after_submit", "shipping_address", "submit",
                                                               "terms_of_service_acceptance")},
@@ -66,6 +73,16 @@ SESSION: Fields = {
     "ui_mode": ("hosted_page", "embedded_page", "elements", "form"),
 }  # fmt: skip
 """What we do. Subscriptions, set-up, shipping and tax are refused by name, never silently ignored."""
+
+BRANDING = {
+    "background_color": "#ffffff",
+    "border_style": "rounded",
+    "button_color": "#3d3ab8",
+    "display_name": "",
+    "font_family": "default",
+    "icon": None,
+    "logo": None,
+}
 
 OLDER_SESSION: Fields = {"line_items": [OLDER_LINE], "payment_method_types": [Kind.TEXT]}
 
@@ -132,6 +149,7 @@ def _blank(call: Call, ui_mode: str, expires_at: int) -> Json:
         "adaptive_pricing": {"enabled": False},
         "after_expiration": None,
         "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
+        "branding_settings": {**BRANDING, **params["branding_settings"]} if "branding_settings" in params else None,
         "client_secret": None if hosted else f"{session_id}_secret_{secrets.token_hex(24)}",
         "collected_information": None,
         "consent": None,

@@ -1,0 +1,125 @@
+"""`make demo` as a person uses it: one command brings a whole shop up, Ctrl-C takes all of it away."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import psutil
+import pytest
+
+from shared.embedded import EmbeddedPostgres
+from shared.settings import ROOT
+
+pytestmark = pytest.mark.timeout(240)
+# Nothing asked for this machine alone when tests run beside each other.
+SECOND_START = 10 if "PYTEST_XDIST_WORKER" in os.environ else 5
+
+
+class RunningDemo:
+    """A demo started from the command line."""
+
+    def __init__(self, var: Path, port: int) -> None:
+        mine = {
+            name: value for name, value in os.environ.items() if not name.startswith(("STRIPE_", "DATABASE_"))
+        }
+        self.started = time.monotonic()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "shared", "demo", "--port", str(port)],
+            cwd=ROOT,
+            env={**mine, "TILLGATE_VAR": str(var), "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.screen = ""
+
+    def wait_for_screen(self) -> float:
+        """Read until the last line of the screen; seconds since the start."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.screen += line
+            if "Ctrl-C stops everything" in line:
+                return time.monotonic() - self.started
+        raise AssertionError(self.screen)
+
+    def parts(self) -> list[psutil.Process]:
+        """All processes it started."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def end(self) -> str:
+        """Wait for its end; what it said since the screen."""
+        return self.process.communicate(timeout=60)[0]
+
+
+@pytest.fixture
+def var(tmp_path: Path) -> Iterator[Path]:
+    """A data folder of its own, gone after the test wherever the database had to be put."""
+    yield tmp_path
+    EmbeddedPostgres(tmp_path / "postgres").remove()
+
+
+def four_free_ports() -> int:
+    """The first of four in a row that nobody listens on."""
+    for first in range(20000 + os.getpid() % 20000, 60000, 4):
+        probes = [socket.socket() for _ in range(4)]
+        try:
+            for port, probe in enumerate(probes, first):
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        else:
+            return first
+        finally:
+            for probe in probes:
+                probe.close()
+    raise AssertionError("no four free ports")
+
+
+def page(address: str) -> str:
+    """What a browser gets there."""
+    with urlopen(address, timeout=10) as answer:  # noqa: S310 - loopback
+        return str(answer.read().decode())
+
+
+def test_demo_from_start_to_stop(var: Path) -> None:
+    """Everything on the screen works; Ctrl-C leaves no process; the second start is quick; a dead part is told."""
+    port = four_free_ports()
+    demo = RunningDemo(var, port)
+    demo.wait_for_screen()
+    shop, inbox, payments = (f"http://127.0.0.1:{port + offset}" for offset in range(3))
+    assert all(address in demo.screen for address in (shop, inbox, payments))
+    assert "/p/" in page(shop), "the home page lists entries"
+    assert "No mail yet" in page(inbox)
+    links = re.findall(rf"{shop}/sign-in/\S+", demo.screen)
+    assert len(links) == 2
+    assert all('method="post"' in page(link) for link in links)
+
+    beside = RunningDemo(var, four_free_ports())
+    assert "A demo is running on this data already" in beside.end()
+    assert beside.process.returncode == 2
+    same_port = RunningDemo(var, port)
+    assert f"Port {port} is taken" in same_port.end()
+    assert same_port.process.returncode == 2
+
+    parts = demo.parts()
+    assert len(parts) >= 5
+    demo.process.send_signal(signal.SIGINT)
+    assert "Everything is stopped." in demo.end()
+    assert demo.process.returncode == 0
+    assert not any(part.is_running() for part in parts)
+
+    again = RunningDemo(var, port)
+    assert again.wait_for_screen() < SECOND_START
+    parts = again.parts()
+    (worker,) = (part for part in parts if part.cmdline()[-1:] == ["worker"])
+    worker.kill()
+    assert "worker ended with status -9" in again.end()
+    assert again.process.returncode == 2
+    assert not any(part.is_running() for part in parts)

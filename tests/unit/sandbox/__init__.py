@@ -1,0 +1,1 @@
+"""The Stripe stand-in, driven through the unmodified SDK."""

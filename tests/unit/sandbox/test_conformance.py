@@ -1,0 +1,108 @@
+"""Every object the program meets has the fields, and only the fields, of the SDK's class for it."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import stripe
+
+from shared.sandbox.stripe.errors import StripeError
+from shared.sandbox.stripe.running import RunningStandin
+from tests.unit.sandbox.annotations import CLASSES, assert_conforms, problems
+from tests.unit.sandbox.conftest import wishes
+
+IBAN, RETURNING_IBAN = "AT611904300234573201", "AT861904300235473202"
+
+
+def assert_all_conform(standin: RunningStandin) -> set[str]:
+    """Hold everything the stand-in remembers against the SDK; the kinds that were there."""
+    book = standin.app.standin.store.book("")
+    for kind, table in book.tables.items():
+        for made in table.values():
+            assert_conforms(made, CLASSES[kind])
+    for event in standin.events():
+        assert_conforms(event["data"]["object"], CLASSES[event["data"]["object"]["object"]])
+    for kept in book.hidden.values():
+        for line in kept.get("lines", ()):
+            assert_conforms(line, CLASSES["item"])
+    return set(book.tables)
+
+
+@pytest.mark.parametrize("ui_mode", ["hosted_page", "embedded_page", "elements", "form"])
+async def test_an_open_session_conforms(
+    standin: RunningStandin, client: stripe.StripeClient, ui_mode: str
+) -> None:
+    """Issue 2 section 5."""
+    more: dict[str, Any] = {"ui_mode": ui_mode}
+    if ui_mode != "hosted_page":
+        more |= {"return_url": "http://shop.test/checkout/complete?session_id={CHECKOUT_SESSION_ID}"}
+    asked = wishes(**more)
+    if ui_mode != "hosted_page":
+        del asked["success_url"], asked["cancel_url"]
+    await client.v1.checkout.sessions.create_async(params=asked)
+    assert {"checkout.session", "product", "price"} <= assert_all_conform(standin)
+
+
+@pytest.mark.parametrize(
+    ("method", "number", "fails"),
+    [
+        ("card", "4242424242424242", None),
+        ("sepa_debit", IBAN, None),
+        ("sepa_debit", IBAN, False),
+        ("sepa_debit", RETURNING_IBAN, True),
+    ],
+)
+async def test_a_complete_session_conforms(
+    standin: RunningStandin, client: stripe.StripeClient, method: str, number: str, fails: bool | None
+) -> None:
+    """Issue 2 section 5: paid, complete but unpaid, and after the bank's late answer."""
+    customer = await client.v1.customers.create_async(params={"email": "mira@example.com"})
+    session = await client.v1.checkout.sessions.create_async(params=wishes(customer=customer.id))
+    await standin.pay(session.id, number, method=method)
+    if fails is not None:
+        standin.finish_delayed(session.id, fails=fails)
+    assert {"payment_intent", "charge", "payment_method", "event"} <= assert_all_conform(standin)
+
+
+async def test_a_declined_and_then_expired_session_conforms(
+    standin: RunningStandin, client: stripe.StripeClient
+) -> None:
+    """Issue 2 section 5."""
+    session = await client.v1.checkout.sessions.create_async(params=wishes())
+    with pytest.raises(StripeError):
+        await standin.pay(session.id, "4000000000000002")
+    assert_all_conform(standin)
+    standin.set_clock(datetime.now(UTC) + timedelta(hours=25))
+    assert standin.find("checkout.session", session.id)["status"] == "expired"
+    assert_all_conform(standin)
+
+
+async def test_refunds_coupons_and_the_balance_conform(
+    standin: RunningStandin, client: stripe.StripeClient
+) -> None:
+    """Issue 2 section 5."""
+    coupon = await client.v1.coupons.create_async(params={"percent_off": 10, "name": "Friends"})
+    asked = wishes(discounts=[{"coupon": coupon.id}], customer_creation="always")
+    session = await client.v1.checkout.sessions.create_async(params=asked)
+    paid = await standin.pay(session.id)
+    params: Any = {"payment_intent": paid["payment_intent"], "amount": 500}
+    kept = await client.v1.refunds.create_async(params=params)
+    failing = await client.v1.refunds.create_async(params=params)
+    standin.fail_refund(failing.id)
+    assert_conforms((await client.v1.balance.retrieve_async()).to_dict(), stripe.Balance)
+    assert {"refund", "coupon", "customer", "balance_transaction"} <= assert_all_conform(standin)
+    assert (kept.status, standin.find("refund", failing.id)["status"]) == ("succeeded", "failed")
+
+
+async def test_the_walk_itself_finds_what_is_wrong(
+    standin: RunningStandin, client: stripe.StripeClient
+) -> None:
+    """The conformance test is worth nothing if it would pass anything."""
+    session = await client.v1.checkout.sessions.create_async(params=wishes())
+    good = standin.find("checkout.session", session.id)
+    without = {name: value for name, value in good.items() if name != "created"}
+    assert list(problems(good, stripe.checkout.Session, "s")) == []
+    assert len(list(problems(without, stripe.checkout.Session, "s"))) == 1
+    assert len(list(problems({**good, "colour": 1}, stripe.checkout.Session, "s"))) == 1
+    assert len(list(problems({**good, "status": "closed"}, stripe.checkout.Session, "s"))) == 1
+    assert len(list(problems({**good, "amount_total": "30"}, stripe.checkout.Session, "s"))) == 1
