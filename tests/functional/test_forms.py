@@ -15,6 +15,7 @@ from tests.shop import Shop, all_rows, page_of
 from tests.support import Browser, browser
 
 HUGE = "9" * 400
+MULTIPART = "multipart/form-data; boundary=x"
 NOT_NUMBERS = ("-1", "+1", "1.5", "1e3", "two", "٣", "½", "0x10", "1 2", HUGE, "\x00", "1\x00", "’); --")
 
 
@@ -125,10 +126,11 @@ NO_ADDRESSES = (
     "name@example.org, other@example.org", "name@example.org\nBcc: other@example.org", "name\x00@example.org",
     f"{'n' * 300}@example.org", f"name@{'e' * 300}.org", "name@-.org", "<b>@example.org",
 )  # fmt: skip
+NO_CODES = ("", "12345", "1234567", "abcdef", "９９９９９９", "\x00", HUGE)
 SIGN_IN = [
     *[Try("/sign-in", {"email": text}, 422, "e-mail address", "f-email-error", "visitor") for text in NO_ADDRESSES],
     Try("/sign-in", {}, 422, "e-mail address", "f-email-error", "visitor"),
-    *[Try("/sign-in", {"code": text}, 422, "six digits", "f-code-error", "asked") for text in ("", "12345", "1234567", "abcdef", "９９９９９９", "\x00", HUGE)],
+    *[Try("/sign-in", {"code": text}, 422, "six digits", "f-code-error", "asked") for text in NO_CODES],
     Try("/sign-in", {"code": "000000"}, 410, "ask for a new mail", who="visitor"),
     Try("/sign-in/guessed", {}, 410, "ask for a new mail", who="visitor"),
     Try("/sign-in/%00", {}, 410, "ask for a new mail", who="visitor"),
@@ -285,8 +287,8 @@ async def test_odd_addresses(stage: Stage) -> None:
         (b"\xff\xfe=\xff", "application/x-www-form-urlencoded"),
         (b"quantity=%ff%fe%00", "application/x-www-form-urlencoded"),
         (b'{"fingerprint": 1}', "application/json"),
-        (b"--x\r\nbroken", "multipart/form-data; boundary=x"),
-        (b"--x\r\nContent-Disposition: form-data; name=code; filename=f\r\n\r\n1\r\n--x--\r\n", "multipart/form-data; boundary=x"),
+        (b"--x\r\nbroken", MULTIPART),
+        (b"--x\r\nContent-Disposition: form-data; name=code; filename=f\r\n\r\n1\r\n--x--\r\n", MULTIPART),
         (b"&".join(b"a%d=1" % number for number in range(3000)), "application/x-www-form-urlencoded"),
         (b"a=" + b"1" * (1024 * 1024), "application/x-www-form-urlencoded"),
     ],
