@@ -47,7 +47,7 @@ def start_server() -> EmbeddedPostgres:
 
 def _memory() -> str | None:
     """Where files stay in memory, if there is room: databases come and go by the hundred, and a disk feels it."""
-    shm = Path("/dev/shm")
+    shm = Path("/dev/shm")  # noqa: S108 - the folder in it gets a random name and mode 0700
     return str(shm) if shm.is_dir() and shutil.disk_usage(shm).free > ROOM else None
 
 
