@@ -164,6 +164,17 @@ async def test_snapshot_is_a_second_old_at_most(
     assert "2 left" in await read(app, "/p/hall/late-concert")
 
 
+async def test_one_visitors_address_is_not_anothers_page(
+    app: Tillgate, sessions: Sessions, clock: ManualClock
+) -> None:
+    """What an address says beyond its path is never kept for other visitors."""
+    entry = await add_event(sessions, clock)
+    async with sessions.begin() as session:
+        await event_rows.add_type(session, entry)
+    assert "Added to cart" in await read(app, "/p/hall/late-concert?added=2")
+    assert "Added to cart" not in await read(app, "/p/hall/late-concert")
+
+
 async def test_a_herd_makes_one_query(app: Tillgate, sessions: Sessions, clock: ManualClock) -> None:
     """A hundred visitors at once cost one statement; a signed-in one at most three (issue: benchmark)."""
     entry = await add_event(sessions, clock)
