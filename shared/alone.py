@@ -6,8 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.contracts.stub_cart import StubCartService
-from shared.contracts.stubs import StubCalendarService
+from shared.contracts.stubs import StubCalendarService, StubCartService
 from shared.identity import on_sign_in
 from shared.web import Tillgate
 
