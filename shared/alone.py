@@ -6,7 +6,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.contracts.stubs import StubCalendarService, StubCartService
+from shared.contracts.stub_cart import StubCartService
+from shared.contracts.stubs import StubCalendarService
 from shared.identity import on_sign_in
 from shared.web import Tillgate
 

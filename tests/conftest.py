@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -26,12 +27,16 @@ if TYPE_CHECKING:
 
 TEMPLATE = "tillgate_template"
 ROOM = 2**30  # bytes
+PREFIX = "tillgate-tests-"
+FORGOTTEN = 3600  # seconds
 SERVER = pytest.StashKey[EmbeddedPostgres]()
 
 
 def start_server() -> EmbeddedPostgres:
     """A throwaway server with one migrated database to copy."""
-    folder = tempfile.mkdtemp(prefix="tillgate-tests-", dir=_memory())
+    home = _memory() or Path(tempfile.gettempdir())
+    _remove_forgotten(home)
+    folder = tempfile.mkdtemp(prefix=PREFIX, dir=home)
     server = EmbeddedPostgres(Path(folder), throwaway=True)
     server.start()
 
@@ -45,10 +50,18 @@ def start_server() -> EmbeddedPostgres:
     return server
 
 
-def _memory() -> str | None:
+def _remove_forgotten(home: Path) -> None:
+    """What a killed run left behind: in memory it would stay until the machine is restarted."""
+    for folder in home.glob(f"{PREFIX}*/"):
+        server = EmbeddedPostgres(folder)
+        if folder.is_dir() and time.time() - folder.stat().st_mtime > FORGOTTEN and not server.answers():
+            server.remove()
+
+
+def _memory() -> Path | None:
     """Where files stay in memory, if there is room: databases come and go by the hundred, and a disk feels it."""
     shm = Path("/dev/shm")  # noqa: S108 - the folder in it gets a random name and mode 0700
-    return str(shm) if shm.is_dir() and shutil.disk_usage(shm).free > ROOM else None
+    return shm if shm.is_dir() and shutil.disk_usage(shm).free > ROOM else None
 
 
 def stop_server(server: EmbeddedPostgres) -> None:
