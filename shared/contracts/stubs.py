@@ -121,18 +121,9 @@ class StubCalendarService:
         hold_minutes: int | None = None,
     ) -> StubType:
         """A ticket type; `cost` in major units, None = not for sale."""
+        limits, window = (min_per_order, max_per_order), (sale_starts_at, sale_ends_at)
         made = StubType(
-            new_id(),
-            entry,
-            name,
-            cost,
-            capacity,
-            min_per_order,
-            max_per_order,
-            sale_starts_at,
-            sale_ends_at,
-            hold_minutes,
-            position=len(self.types),
+            new_id(), entry, name, cost, capacity, *limits, *window, hold_minutes, position=len(self.types)
         )
         self.types[made.id] = made
         return made
