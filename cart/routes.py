@@ -52,7 +52,7 @@ async def _show_cart(
     summary = await shop().services.cart.cart_summary(session, user_id=user.id)
     g.badge_count = summary.count
     body = await render_template(
-        "cart/_cart.html" if wants_fragment() else "cart/cart.html",
+        "cart/_changed.html" if wants_fragment() else "cart/cart.html",
         summary=summary,
         fingerprint=fingerprint(summary.lines),
         page_fingerprints={group.page.id: fingerprint(group.lines) for group in summary.groups},
