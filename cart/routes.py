@@ -56,7 +56,7 @@ async def _show_cart(
     lines = {str(line.ref_id) for line in summary.lines}
     elsewhere = (text for ref, text in (errors or {}).items() if ref not in lines)
     body = await render_template(
-        "cart/_cart.html" if wants_fragment() else "cart/cart.html",
+        "cart/_changed.html" if wants_fragment() else "cart/cart.html",
         summary=summary,
         fingerprint=fingerprint(summary.lines),
         page_fingerprints={group.page.id: fingerprint(group.lines) for group in summary.groups},

@@ -83,6 +83,38 @@ async def test_numbers_of_an_entry(app: Tillgate, sessions: Sessions, clock: Man
     assert "No limit" in body
 
 
+@pytest.mark.parametrize(
+    ("of_entry", "of_types", "shown"),
+    [
+        (None, [], "No limit"),
+        (None, [5, None], "No limit"),
+        (None, [5, 6], "11"),
+        (8, [5, 6], "8"),
+        (80, [5, 6], "11"),
+        (8, [None, 6], "8"),
+    ],
+)
+async def test_capacity_of_an_entry(
+    app: Tillgate,
+    sessions: Sessions,
+    clock: ManualClock,
+    of_entry: int | None,
+    of_types: list[int | None],
+    shown: str,
+) -> None:
+    """spec: B3: on the entry, on the types, on both, or on neither."""
+    client = await signed_in_client(app)
+    async with sessions.begin() as session:
+        page = await event_rows.add_page(session, "hall")
+        await event_rows.add_member(session, page, client.user_id, PageRole.OWNER)
+        starts_at = clock.now() + timedelta(days=1)
+        entry = await event_rows.add_entry(session, page, "concert", starts_at=starts_at, capacity=of_entry)
+        for capacity in of_types:
+            await event_rows.add_type(session, entry, capacity=capacity)
+    body = await (await client.get("/organizer/hall")).get_data(as_text=True)
+    assert body.split('<td class="num">')[1].split("</td>")[0] == shown
+
+
 async def test_page_without_entries(app: Tillgate, sessions: Sessions) -> None:
     """A clear empty state."""
     client = await signed_in_client(app)
