@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart import checkout, orders
@@ -17,7 +17,9 @@ from events.models import Ticket
 from events.service import SqlCalendarService
 from shared.contracts.protocols import SoldOut
 from shared.contracts.states import OrderState, TicketState
+from shared.database import lock_user
 from tests.cart_world import World
+from tests.eventually import eventually
 from tests.shop import Shop
 
 BUYERS, TICKETS = 40, 10
@@ -132,7 +134,7 @@ async def test_ten_submits_would_be_told_apart(world: World, monkeypatch: pytest
         return found
 
     orders_of_cart = orders.orders_of_cart
-    monkeypatch.setattr(orders, "lock_user", no_lock)
+    monkeypatch.setattr(checkout, "lock_user", no_lock)
     monkeypatch.setattr(orders, "orders_of_cart", look)
     answers = await asyncio.gather(
         *(world.start(user_id, seen=seen) for _ in range(2)), return_exceptions=True
@@ -152,3 +154,29 @@ async def test_pay_button_pressed_in_ten_tabs(world: World) -> None:
     assert len({handover.session_id for handover in handovers}) == len(world.payments.sessions) == 1
     assert await world.attempt_states(order_id) == ["open"]
     assert {handover.state for handover in handovers} == {OrderState.PENDING}
+
+
+async def test_cart_and_checkout_wait_for_each_other(world: World) -> None:
+    """One lock for all that changes a user's cart and orders, the first in the order of locks (design: Who commits)."""
+    kind = await world.sell(capacity=5)
+    user_id = await world.buyer()
+    await world.put(user_id, kind, 1)
+    async with world.sessions.begin() as session:
+        await lock_user(session, user_id)
+        waiting = [
+            asyncio.create_task(world.put(user_id, kind, 2)),
+            asyncio.create_task(world.start(user_id)),
+        ]
+        await eventually(lambda: two_wait(world))
+    answers = await asyncio.gather(*waiting, return_exceptions=True)
+    # whoever came second sees what the first has left: a changed cart, or an empty one and two new tickets
+    assert await world.allocated(kind) == (0 if isinstance(answers[1], CartChanged) else 1)
+
+
+async def two_wait(world: World) -> bool:
+    """Whether two transactions of this database wait for an advisory lock."""
+    query = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
+    )
+    async with world.sessions() as session:
+        return await session.scalar(text(query)) == 2
