@@ -71,7 +71,7 @@ def run_demo(settings: Settings, first_port: int, *, reset: bool) -> None:
         _step("tables", lambda: asyncio.run(migrate.upgrade(server.url())))
         _step("a shop to look at", lambda: asyncio.run(fill(settings)))
         at_the_end.callback(supervisor.stop_all)
-        _start_parts(supervisor, settings, ports)
+        start_parts(supervisor, settings, ports)
         _step("shop, worker, payments, mail", supervisor.wait_until_ready)
         if not supervisor.stop.is_set():
             _show_screen(settings, ports)
@@ -80,7 +80,8 @@ def run_demo(settings: Settings, first_port: int, *, reset: bool) -> None:
     click.echo("Everything is stopped.")
 
 
-def _start_parts(supervisor: Supervisor, settings: Settings, ports: Ports) -> None:
+def start_parts(supervisor: Supervisor, settings: Settings, ports: Ports) -> None:
+    """Mail inbox, payment stand-in, worker and shop on a migrated database; the browser tests start them too."""
     folder = settings.var_dir / "demo"
     env = _environment(settings, ports)
     inbox = ["--port", str(ports.inbox), "--smtp-port", str(ports.smtp), "--folder", str(folder / "mail")]
