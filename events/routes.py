@@ -32,8 +32,8 @@ def catalogue() -> Catalogue:
 
 
 async def _kept_for_visitors(snapshot: Snapshot, template: str, **context: object) -> str:
-    """A page that is the same for every visitor: rendered once for as long as its snapshot is kept."""
-    if await current_user() is not None or session.get("_flashes"):
+    """A page that is the same for every visitor who asks nothing more: rendered once while its snapshot is kept."""
+    if await current_user() is not None or session.get("_flashes") or request.query_string:
         return await render_template(template, **context)
     if snapshot.html is None:
         snapshot.html = await render_template(template, **context)
