@@ -53,14 +53,18 @@ class RunningShop:
         """Where the shop is."""
         return self.settings.public_url
 
-    async def sell(self, title: str, *, cost: int | None = 2000, **values: object) -> Sale:
+    async def sell(
+        self, title: str, *, cost: int = 2000, entry_capacity: int | None = None, **values: object
+    ) -> Sale:
         """A ticket type of a new page's new entry; `capacity`, and for the page `currency`, `delayed_methods`."""
         slug = f"hall-{new_id().hex[-8:]}"
         of_page = {name: values.pop(name) for name in ("currency", "delayed_methods") if name in values}
         starts_at = datetime.now(UTC).replace(hour=17, minute=30) + timedelta(days=9)
         async with self.database.sessions.begin() as session:
             page = await event_rows.add_page(session, slug, **of_page)
-            entry = await event_rows.add_entry(session, page, "evening", starts_at=starts_at, title=title)
+            entry = await event_rows.add_entry(
+                session, page, "evening", starts_at=starts_at, title=title, capacity=entry_capacity
+            )
             kind = await event_rows.add_type(session, entry, "Standing", cost=cost, **values)  # type: ignore[arg-type]
         return Sale(slug, f"/p/{slug}/evening", title, kind.name)
 

@@ -36,7 +36,7 @@ async def looks_right(page: Page) -> None:
         await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
         result = (await Axe().run(page, options=options)).response
         found += [
-            (scheme, one["id"], [node["html"] for node in one["nodes"]])
+            (scheme, one["id"], [(node["html"], node["failureSummary"]) for node in one["nodes"]])
             for one in result["violations"]
             if one["impact"] in ("serious", "critical")
         ]
@@ -64,6 +64,7 @@ async def test_pages_of_a_visitor(shop: RunningShop, visit: Visit) -> None:
     await looks_right(visitor.page)
     await visitor.page.get_by_label("The six-digit code").fill("000")
     await visitor.press("Sign in")
+    await visitor.sees("The code has six digits.")
     await looks_right(visitor.page)
     mail = await shop.mail(visitor.email, "sign-in code")
     link = re.search(r"https?://\S+/sign-in/\S+", mail.text)
