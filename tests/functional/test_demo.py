@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import pytest
 
 from shared.embedded import EmbeddedPostgres
 from shared.settings import ROOT
+from tests.ports import four_free_ports
 
 pytestmark = pytest.mark.timeout(240)
 SECOND_START = 15  # seconds; under 5 on a machine that does nothing else, which a test run cannot ask for
@@ -77,23 +77,6 @@ def start(tmp_path: Path) -> Iterator[Start]:
             demo.process.terminate()
         demo.end()
     EmbeddedPostgres(tmp_path / "postgres").remove()
-
-
-def four_free_ports() -> int:
-    """The first of four in a row that nobody listens on."""
-    for first in range(20000 + os.getpid() % 20000, 60000, 4):
-        probes = [socket.socket() for _ in range(4)]
-        try:
-            for port, probe in enumerate(probes, first):
-                probe.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        else:
-            return first
-        finally:
-            for probe in probes:
-                probe.close()
-    raise AssertionError("no four free ports")
 
 
 def page(address: str) -> str:
