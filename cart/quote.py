@@ -65,11 +65,15 @@ def fingerprint(lines: Sequence[CartLineDTO]) -> str:
 
 
 def quotes(summary: CartSummaryDTO) -> list[Quote]:
-    """Split a cart into quotes, in the order of its groups. Raises NotChargeable."""
+    """Split a cart into quotes. Raises NotChargeable.
+
+    Sorted: every checkout then claims the pools of one account and currency before those of the next, so two
+    carts over the same pages can never wait for each other.
+    """
     parts: dict[tuple[str, str], list[CartGroupDTO]] = defaultdict(list)
     for group in summary.groups:
         parts[group.page.stripe_account, group.page.currency].append(group)
-    return [_quote(account, currency, groups) for (account, currency), groups in parts.items()]
+    return [_quote(account, currency, groups) for (account, currency), groups in sorted(parts.items())]
 
 
 def _quote(account: str, currency: str, groups: list[CartGroupDTO]) -> Quote:

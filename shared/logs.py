@@ -3,6 +3,7 @@
 import logging
 import os
 
+import structlog
 import structlog_config
 
 from shared.settings import Settings
@@ -11,6 +12,8 @@ from shared.settings import Settings
 def configure(settings: Settings) -> None:
     """Send structlog and the standard library's loggers the same way; once, at the start of a process."""
     os.environ["LOG_LEVEL"] = settings.log_level  # where structlog_config looks for it
+    # rich's tracebacks with all local variables take seconds to draw; a failing request must not hold up the others
+    structlog.dev.default_exception_formatter = structlog.dev.plain_traceback  # type: ignore[assignment]
     structlog_config.configure_logger(json_logger=settings.production)
     # one line for each migration step or mail connection is for those who look for trouble
     for chatty in ("alembic", "asyncio", "httpx", "httpcore"):

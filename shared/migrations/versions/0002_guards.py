@@ -1,6 +1,8 @@
-"""What tables alone cannot say: rows that never change, and the one row that names this installation."""
+"""What models cannot say: rows that never change, the one row that names this installation, PgQueuer's tables."""
 
 from alembic import op
+
+from shared.jobs import jobs_schema
 
 revision = "0002"
 down_revision = "0001"
@@ -27,3 +29,6 @@ def upgrade() -> None:
         # ALWAYS: also in a session that plays a replica, where ordinary triggers sleep
         op.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER append_only")
     op.execute("INSERT INTO installation (id, installation_id) VALUES (1, gen_random_uuid())")
+    # PgQueuer's own tables, by its own statements; they hold colons, which op.execute would take for parameters
+    for statement in jobs_schema():
+        op.get_bind().exec_driver_sql(statement)
