@@ -109,16 +109,16 @@ class House:
 
     def query(self, sql: str) -> Any:
         """One value from the database."""
-        return asyncio.run(_query(self.settings, sql))
+        return asyncio.run(_query(self.server.url(), sql))
 
     @contextmanager
     def counting(self) -> Iterator[list[Statements]]:
         """Have the server log every statement; the list has the shop's count once the block has ended."""
         counted: list[Statements] = []
-        asyncio.run(_log_statements(self.settings, "all"))
+        asyncio.run(_log_statements(self.server.url(), "all"))
         start = self.server.log.stat().st_size
         yield counted
-        asyncio.run(_log_statements(self.settings, "none"))
+        asyncio.run(_log_statements(self.server.url(), "none"))
         with self.server.log.open("rb") as log:
             log.seek(start)
             found = STATEMENT.findall(log.read().decode(errors="replace"))
@@ -196,9 +196,9 @@ async def _prepare_roles(server: EmbeddedPostgres) -> None:
     await database.close()
 
 
-async def _log_statements(settings: Settings, which: str) -> None:
+async def _log_statements(url: str, which: str) -> None:
     """Set it, and wait until the server's processes have heard of it."""
-    database = Database(settings.database_url or "")
+    database = Database(url)
     async with database.read() as connection:
         await connection.execute(text(f"ALTER SYSTEM SET log_statement = '{which}'"))
         await connection.execute(text("SELECT pg_reload_conf()"))
@@ -238,8 +238,8 @@ async def _add_buyers(settings: Settings, number: int) -> list[str]:
     return ["=".join(cookie_for(app, CurrentUser(one, 1))) for one in ids]
 
 
-async def _query(settings: Settings, sql: str) -> Any:
-    database = Database(settings.database_url or "")
+async def _query(url: str, sql: str) -> Any:
+    database = Database(url)
     async with database.read() as connection:
         found = await connection.scalar(text(sql))
     await database.close()

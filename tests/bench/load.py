@@ -47,7 +47,7 @@ async def read_page(*, port: int, path: str, cookies: Sequence[str], seconds: fl
     async def visit(cookie: str) -> int:
         number = 0
         async with Browser(port, cookie) as browser:
-            while time.perf_counter() < until:
+            while number == 0 or time.perf_counter() < until:
                 expect(await browser.get(path), 200)
                 number += 1
         return number
