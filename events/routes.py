@@ -1,5 +1,6 @@
 """The shop's public pages, the buy form, the ticket's page. A route parses, calls one function, renders."""
 
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from quart import Blueprint, Response, render_template, request, session
@@ -31,12 +32,12 @@ def catalogue() -> Catalogue:
     return kept
 
 
-async def _kept_for_visitors(snapshot: Snapshot, template: str, **context: object) -> str:
+async def _kept_for_visitors(snapshot: Snapshot, render: Callable[[], Awaitable[str]]) -> str:
     """A page that is the same for every visitor: rendered once for as long as its snapshot is kept."""
     if await current_user() is not None or session.get("_flashes"):
-        return await render_template(template, **context)
+        return await render()
     if snapshot.html is None:
-        snapshot.html = await render_template(template, **context)
+        snapshot.html = await render()
     return snapshot.html
 
 
@@ -45,8 +46,12 @@ async def home() -> ResponseReturnValue:
     """The coming events of all pages."""
     moment = now()
     snapshot = await catalogue().coming(moment)
-    rows = [(entry, stand_of_entry(entry, moment)) for entry in snapshot.entries]
-    return await _kept_for_visitors(snapshot, "events/home.html", rows=rows)
+
+    async def render() -> str:
+        rows = [(entry, stand_of_entry(entry, moment)) for entry in snapshot.entries]
+        return await render_template("events/home.html", rows=rows)
+
+    return await _kept_for_visitors(snapshot, render)
 
 
 @blueprint.get("/p/<page>")
@@ -56,21 +61,29 @@ async def page(page: str) -> ResponseReturnValue:
     snapshot = await catalogue().page(page, moment)
     if snapshot.page is None:
         raise NotFound
-    rows = [(entry, stand_of_entry(entry, moment)) for entry in snapshot.entries]
-    return await _kept_for_visitors(snapshot, "events/page.html", page=snapshot.page, rows=rows)
+
+    async def render() -> str:
+        rows = [(entry, stand_of_entry(entry, moment)) for entry in snapshot.entries]
+        return await render_template("events/page.html", page=snapshot.page, rows=rows)
+
+    return await _kept_for_visitors(snapshot, render)
 
 
 @blueprint.get("/p/<page>/<entry>")
 async def entry(page: str, entry: str) -> ResponseReturnValue:
     """An event with its buy form; after buying, with "Added to cart" (spec: B13)."""
     shown, snapshot = await _entry(page, entry)
-    added = request.args.get("added", "")
-    return await _kept_for_visitors(
-        snapshot,
-        "events/entry.html",
-        **await _entry_context(shown, Choice()),
-        added=int(added) if added.isdecimal() and len(added) < 4 else 0,
-    )
+
+    async def render() -> str:
+        # a visitor has no cart, and what is rendered for one is shown to all
+        added = request.args.get("added", "") if await current_user() else ""
+        return await render_template(
+            "events/entry.html",
+            **await _entry_context(shown, Choice()),
+            added=int(added) if added.isdecimal() and len(added) < 4 else 0,
+        )
+
+    return await _kept_for_visitors(snapshot, render)
 
 
 @blueprint.post("/p/<page>/<entry>/buy")
