@@ -47,11 +47,6 @@ class Quote:
         """The page, where there is only one."""
         return self.pages[0].id if len(self.pages) == 1 else None
 
-    @property
-    def delayed_methods(self) -> bool:
-        """Only where every page of the order allows them."""
-        return all(page.delayed_methods for page in self.pages)
-
 
 def unit_amount(line: CartLineDTO) -> int:
     """A line's unit cost in minor units."""

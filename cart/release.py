@@ -15,7 +15,6 @@ from shared.contracts.states import OrderState
 from shared.database import Sessions
 
 LEASE = timedelta(seconds=30)
-KEY_LIFE = timedelta(hours=24)  # Stripe keeps an idempotency key at least that long
 
 
 async def release(
@@ -84,23 +83,14 @@ async def _expire(
     """
     session_id = attempt.session_id
     if session_id is None:
-        found = await _find(sessions, till, order, attempt, now=now)
+        try:
+            found = await attempts.obtain(sessions, till.payments, order, attempt, now=now)
+        except PaymentsRefused:
+            return None  # a request that Stripe refuses for good has made no session
         if found is None:
             return None
         session_id = found.id
     return await till.payments.expire_session(session_id, stripe_account=attempt.stripe_account)
-
-
-async def _find(
-    sessions: Sessions, till: Till, order: Order, attempt: CheckoutAttempt, *, now: datetime
-) -> SessionFacts | None:
-    if now - attempt.created_at > KEY_LIFE:
-        request = attempts.request_of(attempt, order, attempt.request)
-        return await till.payments.find_session(request, created_after=attempt.created_at)
-    try:
-        return await attempts.send(sessions, till.payments, order, attempt)
-    except PaymentsRefused:
-        return None  # a request that Stripe refuses for good has made no session
 
 
 async def release_lapsed(sessions: Sessions, till: Till, *, now: datetime) -> int:

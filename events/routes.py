@@ -33,8 +33,8 @@ def catalogue() -> Catalogue:
 
 
 async def _kept_for_visitors(snapshot: Snapshot, render: Callable[[], Awaitable[str]]) -> str:
-    """A page that is the same for every visitor: rendered once for as long as its snapshot is kept."""
-    if await current_user() is not None or session.get("_flashes"):
+    """A page that is the same for every visitor who asks nothing more: rendered once while its snapshot is kept."""
+    if await current_user() is not None or session.get("_flashes") or request.query_string:
         return await render()
     if snapshot.html is None:
         snapshot.html = await render()
@@ -75,8 +75,7 @@ async def entry(page: str, entry: str) -> ResponseReturnValue:
     shown, snapshot = await _entry(page, entry)
 
     async def render() -> str:
-        # a visitor has no cart, and what is rendered for one is shown to all
-        added = request.args.get("added", "") if await current_user() else ""
+        added = request.args.get("added", "")
         return await render_template(
             "events/entry.html",
             **await _entry_context(shown, Choice()),

@@ -30,6 +30,10 @@ NETWORK_RETRIES = 2  # safe: every POST of ours carries its own idempotency key
 REQUIRED_METADATA = ("app", "installation_id", "order_id", "attempt_id", "page_id", "product_ids")
 SIGNATURE_TOLERANCE_SECONDS = 300
 
+# Only these say no about the request itself. A wrong key (401), a busy idempotency key (409), a rate limit or a 5xx say
+# nothing about whether a session exists, so they never count as "there is none".
+FINAL = (stripe.InvalidRequestError, stripe.CardError)
+
 # Methods that complete a session unpaid and settle days later (Stripe: "delayed notification payment methods").
 DELAYED_METHODS = (
     "acss_debit", "au_becs_debit", "bacs_debit", "boleto", "customer_balance", "konbini",
@@ -229,10 +233,10 @@ async def _answer(call: Awaitable[T]) -> T:
     started = time.perf_counter()
     try:
         return await call
-    except (stripe.APIConnectionError, stripe.APIError, stripe.RateLimitError) as error:
-        log.warning("stripe did not answer", error=str(error), ms=_ms(started))
-        raise PaymentsUnavailable from error
     except stripe.StripeError as error:
+        if not isinstance(error, FINAL):
+            log.warning("stripe did not answer", error=str(error), ms=_ms(started))
+            raise PaymentsUnavailable from error
         log.error("stripe refused", error=str(error), code=error.code, ms=_ms(started))  # noqa: TRY400
         raise PaymentsRefused(
             details={"reason": error.user_message or "", "status": error.http_status or 0}

@@ -4,7 +4,7 @@ They keep to the same contract suite as the SQL services. They do not take part 
 that rolls back keeps what the stub did.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -12,7 +12,14 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.contracts.dtos import PageDTO, SoldOutLine, TicketDTO, counts_by_type
+from shared.contracts.dtos import (
+    CartSummaryDTO,
+    EntrySalesDTO,
+    PageDTO,
+    SoldOutLine,
+    TicketDTO,
+    counts_by_type,
+)
 from shared.contracts.protocols import Confirmation, SoldOut
 from shared.contracts.states import STOCK_STATES, EntryState, PageRole, TicketState
 from shared.errors import Conflict, Invalid, NotFound
@@ -75,15 +82,15 @@ class StubCalendarService:
     ) -> PageDTO:
         """A page to sell on."""
         page = PageDTO(
-            id=new_id(),
-            slug=slug,
-            name=name,
-            currency=currency,
-            time_zone=time_zone,
-            hold_minutes=hold_minutes,
-            stripe_account=stripe_account,
-            delayed_methods=delayed_methods,
-            accent="#8a3b12",
+            new_id(),
+            slug,
+            name,
+            currency,
+            time_zone,
+            hold_minutes,
+            stripe_account,
+            delayed_methods,
+            "#8a3b12",
         )
         self.pages[page.id] = page
         return page
@@ -116,18 +123,9 @@ class StubCalendarService:
         hold_minutes: int | None = None,
     ) -> StubType:
         """A ticket type; `cost` in major units, None = not for sale."""
+        limits, window = (min_per_order, max_per_order), (sale_starts_at, sale_ends_at)
         made = StubType(
-            new_id(),
-            entry,
-            name,
-            cost,
-            capacity,
-            min_per_order,
-            max_per_order,
-            sale_starts_at,
-            sale_ends_at,
-            hold_minutes,
-            position=len(self.types),
+            new_id(), entry, name, cost, capacity, *limits, *window, hold_minutes, position=len(self.types)
         )
         self.types[made.id] = made
         return made
@@ -367,3 +365,31 @@ class StubCalendarService:
             page_slug=page.slug,
             page_name=page.name,
         )
+
+
+@dataclass
+class StubCartService:
+    """Implements `CartService`: what a test puts in is what is answered."""
+
+    summaries: dict[UUID, CartSummaryDTO] = field(default_factory=dict)
+    """By user."""
+    sales: dict[UUID, dict[UUID, EntrySalesDTO]] = field(default_factory=dict)
+    """By page and entry."""
+    open_orders: dict[UUID, str] = field(default_factory=dict)
+    """Address of a user's unfinished checkout."""
+
+    async def cart_summary(self, _session: AsyncSession, *, user_id: UUID) -> CartSummaryDTO:
+        """See CartService."""
+        return self.summaries.get(user_id, CartSummaryDTO())
+
+    async def badge_count(self, session: AsyncSession, *, user_id: UUID) -> int:
+        """See CartService."""
+        return (await self.cart_summary(session, user_id=user_id)).count
+
+    async def entry_sales(self, _session: AsyncSession, *, page_id: UUID) -> Mapping[UUID, EntrySalesDTO]:
+        """See CartService."""
+        return self.sales.get(page_id, {})
+
+    async def open_order_href(self, _session: AsyncSession, *, user_id: UUID) -> str | None:
+        """See CartService."""
+        return self.open_orders.get(user_id)

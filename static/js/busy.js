@@ -13,7 +13,9 @@ function rest(form, button) {
 
 function wake(form) {
   sent.delete(form);
-  for (const button of form.querySelectorAll("button[data-words]")) {
+  // its elements: a button at the screen's edge belongs to the form without standing in it
+  for (const button of form.elements) {
+    if (!button.dataset.words) continue;
     button.textContent = button.dataset.words;
     button.removeAttribute("aria-disabled");
     button.removeAttribute("data-words");
@@ -29,6 +31,9 @@ document.addEventListener("submit", (event) => {
   }
   rest(event.target, event.submitter);
 }, { capture: true });
+
+// the answer may have put a new form in the place of the one that was sent
+document.addEventListener("htmx:after:swap", () => [...document.forms].forEach(wake));
 
 // htmx has its answer, and the form may still be there
 document.addEventListener("htmx:finally:request", (event) => {
