@@ -118,7 +118,7 @@ async def _page_id(slug: str) -> UUID | None:
     """The id of the page named in a form; None for the whole cart."""
     if not slug:
         return None
-    async with shop().database.sessions() as session:
+    async with shop().database.sessions.reading() as session:
         page = await shop().services.calendar.get_page_by_slug(session, slug)
     if page is None:
         raise NotFound
@@ -240,7 +240,7 @@ async def cancel(order_id: UUID) -> ResponseReturnValue:
     """Give the tickets of an unfinished order back."""
     user = await require_user()
     app = shop()
-    async with app.database.sessions() as session:
+    async with app.database.sessions.reading() as session:
         await orders.own_order(session, order_id, user_id=user.id)
     state = await release(
         app.database.sessions,
