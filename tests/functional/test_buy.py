@@ -146,7 +146,10 @@ async def test_bad_input(
     assert await tickets(sessions) == 0
 
 
-@pytest.mark.parametrize("field", [f"quantity-{new_id()}", "quantity-", "quantity-1 OR 1=1", "quantity-\x00"])
+@pytest.mark.parametrize(
+    "field",
+    ["quantity-018f0000-0000-7000-8000-000000000000", "quantity-", "quantity-1 OR 1=1", "quantity-\x00"],
+)
 async def test_type_that_is_none(app: Tillgate, sessions: Sessions, event: Event, field: str) -> None:
     """A field that names no ticket type of this event."""
     client = await signed_in_client(app)
