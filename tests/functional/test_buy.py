@@ -83,6 +83,14 @@ async def test_added_to_cart(app: Tillgate, sessions: Sessions, event: Event) ->
     assert await in_cart(sessions, client.user_id) == 5
 
 
+@pytest.mark.parametrize("added", ["3", "x", "-1", "99999", "%C2%B2", ""])
+async def test_visitors_all_get_the_same_page(app: Tillgate, event: Event, added: str) -> None:
+    """What one visitor writes into the address is not kept for the next; nonsense is nothing."""
+    await browser(app).get(f"{PATH}?added={added}")
+    for client in (browser(app), await signed_in_client(app)):
+        assert "Added to cart" not in await (await client.get(PATH)).get_data(as_text=True)
+
+
 async def test_added_to_cart_as_a_fragment(app: Tillgate, sessions: Sessions, event: Event) -> None:
     """htmx gets the form with its notice, and the badge is told to look again."""
     client = await signed_in_client(app)
