@@ -84,6 +84,13 @@ def _run(server: EmbeddedPostgres, supervisor: Supervisor, settings: Settings, p
         click.echo("\nStopping …")
 
 
+def start_parts(supervisor: Supervisor, settings: Settings, ports: Ports) -> None:
+    """Mail inbox, payment stand-in, worker and shop on a migrated database; for the browser tests."""
+    env = _environment(settings, ports)
+    _start_stand_ins(supervisor, settings, ports, env)
+    _start_shop(supervisor, settings, ports, env)
+
+
 def _start_stand_ins(supervisor: Supervisor, settings: Settings, ports: Ports, env: dict[str, str]) -> None:
     folder = settings.var_dir / "demo"
     inbox = ["--port", str(ports.inbox), "--smtp-port", str(ports.smtp), "--folder", str(folder / "mail")]

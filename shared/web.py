@@ -22,6 +22,8 @@ from shared.settings import Settings
 
 log = structlog.get_logger()
 
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
 Sweep = Callable[[datetime], Awaitable[int]]
 """Does the due work of one kind; takes the time, returns how many rows it handled."""
 
@@ -48,9 +50,10 @@ def now() -> datetime:
 
 
 def db_session() -> AsyncSession:
-    """This request's session; its transaction begins with the first statement."""
+    """This request's session; its transaction begins with the first statement. A GET only reads, without one."""
     if "db_session" not in g:
-        g.db_session = shop().database.sessions()
+        sessions = shop().database.sessions
+        g.db_session = sessions.reading() if request.method in SAFE_METHODS else sessions()
     return cast("AsyncSession", g.db_session)
 
 
