@@ -13,7 +13,7 @@ from shared.web import Tillgate
 TEXT_CONTRAST = 4.5  # WCAG 2.2, 1.4.3: text
 SHAPE_CONTRAST = 3.0  # WCAG 2.2, 1.4.11: buttons and other shapes one has to find
 
-# The papers and cards of tokens.css, and what else links stand on: wells and tinted notices. A test holds them together.
+# The papers and cards of tokens.css, and what else links stand on: wells, tinted notices. A test holds them together.
 LIGHT_PAPER, LIGHT_CARD, LIGHT_WELL = "#f6f0e4", "#fffcf5", "#ece3d2"
 DARK_PAPER, DARK_CARD, DARK_NOTICE = "#191512", "#241f1a", "#362d20"
 

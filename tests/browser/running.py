@@ -106,7 +106,7 @@ class RunningShop:
         try:
             yield
         finally:
-            await self.turn("clock", now=None)
+            await self.turn("clock", now=0)
 
 
 @asynccontextmanager
