@@ -88,10 +88,11 @@ async def _reserve(
     same = await orders.orders_of_cart(session, user_id=user_id, fingerprint=seen)
     if same:
         return [order.id for order in same]
-    summary = of_page(await _read_cart(session, till.calendar, user_id), page_id)
-    if not summary.lines:
+    cart = await _read_cart(session, till.calendar, user_id)
+    if not cart.lines:
         raise EmptyCart
-    if fingerprint(summary.lines) != seen:
+    summary = of_page(cart, page_id)
+    if not summary.lines or fingerprint(summary.lines) != seen:
         raise CartChanged
     if await orders.count_open_orders(session, user_id) >= MAX_OPEN_ORDERS:
         raise TooManyOpenOrders

@@ -50,10 +50,7 @@ class Ports:
 
 
 def run_demo(settings: Settings, first_port: int, *, reset: bool) -> None:
-    """Start everything, show one screen, wait for Ctrl-C or SIGTERM, stop everything.
-
-    Raises DemoError, EmbeddedError, ChildEnded; whatever was started is stopped then too.
-    """
+    """Start everything, show one screen, wait for Ctrl-C or SIGTERM, stop everything. Raises StartError."""
     ports = Ports.starting_at(first_port)
     server = EmbeddedPostgres(settings.var_dir / "postgres")
     if server.answers():
@@ -65,25 +62,31 @@ def run_demo(settings: Settings, first_port: int, *, reset: bool) -> None:
     supervisor = Supervisor(settings.var_dir / "demo" / "logs")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: supervisor.stop.set())
-    with ExitStack() as at_the_end:
-        at_the_end.callback(server.stop)
-        _step("database", server.start)
-        _step("tables", lambda: asyncio.run(migrate.upgrade(server.url())))
-        _step("a shop to look at", lambda: asyncio.run(fill(settings)))
-        at_the_end.callback(supervisor.stop_all)
-        start_parts(supervisor, settings, ports)
-        _step("shop, worker, payments, mail", supervisor.wait_until_ready)
-        if not supervisor.stop.is_set():
-            _show_screen(settings, ports)
-        supervisor.watch()
-        click.echo("\nStopping …")
+    _run(server, supervisor, settings, ports)
     click.echo("Everything is stopped.")
 
 
-def start_parts(supervisor: Supervisor, settings: Settings, ports: Ports) -> None:
-    """Mail inbox, payment stand-in, worker and shop on a migrated database; the browser tests start them too."""
+def _run(server: EmbeddedPostgres, supervisor: Supervisor, settings: Settings, ports: Ports) -> None:
+    env = environment(settings, ports)
+    with ExitStack() as at_the_end:  # whatever was started is stopped, also after an error
+        at_the_end.callback(server.stop)
+        at_the_end.callback(supervisor.stop_all)
+        start_stand_ins(supervisor, settings, ports, env)  # they need no database and can load meanwhile
+        _step("database", server.start)
+        _step("tables", lambda: asyncio.run(migrate.upgrade(server.url())))
+        _step("a shop to look at", lambda: asyncio.run(fill(settings)))
+        start_shop(supervisor, settings, ports, env)
+        links = asyncio.run(sign_in_links(settings))
+        _step("shop, worker, payments, mail", supervisor.wait_until_ready)
+        if not supervisor.stop.is_set():
+            _show_screen(settings, ports, links)
+        supervisor.watch()
+        click.echo("\nStopping …")
+
+
+def start_stand_ins(supervisor: Supervisor, settings: Settings, ports: Ports, env: dict[str, str]) -> None:
+    """Mail inbox and payment stand-in; the browser tests start them too."""
     folder = settings.var_dir / "demo"
-    env = _environment(settings, ports)
     inbox = ["--port", str(ports.inbox), "--smtp-port", str(ports.smtp), "--folder", str(folder / "mail")]
     supervisor.start(
         "mail inbox", ["shared.sandbox.inbox", *inbox], env, ready_url=f"http://{HOST}:{ports.inbox}/"
@@ -94,6 +97,10 @@ def start_parts(supervisor: Supervisor, settings: Settings, ports: Ports) -> Non
         stripe += ["--webhook-url", f"{settings.public_url}/webhooks/stripe"]
         stand_in = f"http://{HOST}:{ports.stripe}/"
         supervisor.start("payment stand-in", ["shared.sandbox.stripe", *stripe], env, ready_url=stand_in)
+
+
+def start_shop(supervisor: Supervisor, settings: Settings, ports: Ports, env: dict[str, str]) -> None:
+    """Worker and shop, on a migrated database; the browser tests start them too."""
     supervisor.start("worker", ["shared", "worker"], env)
     shop = ["shared", "serve", "--bind", f"{HOST}:{ports.shop}"]
     supervisor.start("shop", shop, env, ready_url=f"{settings.public_url}/health/ready")
@@ -104,7 +111,7 @@ def has_own_stripe_keys() -> bool:
     return bool(os.environ.get("STRIPE_SECRET_KEY"))
 
 
-def _environment(settings: Settings, ports: Ports) -> dict[str, str]:
+def environment(settings: Settings, ports: Ports) -> dict[str, str]:
     """What the parts find in their environment on top of ours."""
     env = {
         "TILLGATE_ENV": "development",
@@ -127,8 +134,7 @@ def _step(name: str, act: Callable[[], object]) -> None:
     click.echo(f"{time.monotonic() - started:.1f} s")
 
 
-def _show_screen(settings: Settings, ports: Ports) -> None:
-    links = asyncio.run(sign_in_links(settings))
+def _show_screen(settings: Settings, ports: Ports, links: dict[str, str]) -> None:
     payments = "Stripe, with your keys" if has_own_stripe_keys() else f"http://{HOST}:{ports.stripe}"
     lines = [
         "",
