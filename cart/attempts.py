@@ -1,6 +1,6 @@
 """Checkout attempts: the request to Stripe is stored complete before it is sent, so that a crash can be replayed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -10,8 +10,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart.models import CheckoutAttempt, Order, OrderLine, StripeCustomer
-from shared.contracts.dtos import CheckoutRequest, SessionFacts
-from shared.contracts.protocols import Payments
+from shared.contracts.dtos import CheckoutRequest, PageDTO, SessionFacts
+from shared.contracts.protocols import Payments, PaymentsUnavailable
 from shared.contracts.states import OrderState
 from shared.database import Sessions
 from shared.ids import new_id
@@ -21,6 +21,14 @@ from shared.payments import APP, DELAYED_METHODS
 ACTIVE = ("creating", "open")
 # Stripe wants expires_at at least 30 minutes ahead when it receives the call; one minute for the way there.
 SHORTEST_SESSION = timedelta(minutes=31)
+KEY_LIFE = timedelta(
+    hours=24
+)  # Stripe keeps an idempotency key at least that long, and replays even a 5xx under it
+UNANSWERED = timedelta(
+    minutes=2
+)  # after that a call is no longer on its way, and a look at the list is the truth
+CLOCK_SKEW = timedelta(minutes=5)  # between Stripe's clock and ours
+DISPLAY_NAME = 100  # characters; longer names say nothing more on a phone
 METADATA_VALUE = 500  # Stripe: characters of one metadata value
 
 
@@ -29,7 +37,7 @@ async def add_attempt(
     order: Order,
     lines: Sequence[OrderLine],
     *,
-    delayed_methods: bool,
+    pages: Mapping[UUID, PageDTO],
     livemode: bool,
     public_url: str,
     now: datetime,
@@ -54,7 +62,7 @@ async def add_attempt(
             attempt_id=attempt_id,
             installation=await installation_id(session),
             expires_at=expires_at,
-            delayed_methods=delayed_methods,
+            pages=[pages[page_id] for page_id in dict.fromkeys(line.page_id for line in lines)],
             customer=known.customer_id if known else None,
             public_url=public_url,
         ),
@@ -71,7 +79,7 @@ def build_params(
     attempt_id: UUID,
     installation: UUID,
     expires_at: datetime,
-    delayed_methods: bool,
+    pages: Sequence[PageDTO],
     customer: str | None,
     public_url: str,
 ) -> dict[str, Any]:
@@ -89,6 +97,8 @@ def build_params(
         "mode": "payment",
         "ui_mode": "hosted_page",
         "client_reference_id": order.number,
+        # the payment page says who sells
+        "branding_settings": {"display_name": " and ".join(page.name for page in pages)[:DISPLAY_NAME]},
         "line_items": [_line_item(line, order.currency) for line in lines],
         "metadata": metadata,
         "payment_intent_data": {"metadata": metadata, "description": f"Order {order.number}"},
@@ -97,7 +107,7 @@ def build_params(
         "success_url": f"{public_url}/checkout/complete?session_id={{CHECKOUT_SESSION_ID}}&order={order.id}",
         "cancel_url": f"{public_url}/orders/{order.id}",
     }
-    if not delayed_methods:
+    if not all(page.delayed_methods for page in pages):
         params["excluded_payment_method_types"] = list(DELAYED_METHODS)
     if customer:
         params["customer"] = customer
@@ -177,6 +187,29 @@ async def send(
         async with sessions.begin() as session:
             request = await _complete_request(session, attempt.id, order, customer_id=customer_id)
     return await payments.create_checkout_session(request_of(attempt, order, request))
+
+
+async def obtain(
+    sessions: Sessions, payments: Payments, order: Order, attempt: CheckoutAttempt, *, now: datetime
+) -> SessionFacts | None:
+    """The session of an attempt: made now, or found again; None where there is none and this request will make none.
+
+    Raises PaymentsUnavailable while that is unknown, PaymentsRefused where Stripe refuses the request for good.
+    """
+    age = now - attempt.created_at
+    if age <= KEY_LIFE:
+        try:
+            return await send(sessions, payments, order, attempt)
+        except PaymentsUnavailable:
+            if age < UNANSWERED:
+                raise
+    async with sessions() as session:
+        stored = await session.get_one(CheckoutAttempt, attempt.id)
+    if "customer" not in stored.request:
+        return None  # it was never sent
+    return await payments.find_session(
+        request_of(stored, order, stored.request), created_after=stored.created_at - CLOCK_SKEW
+    )
 
 
 async def _complete_request(

@@ -25,6 +25,7 @@ from shared.database import Sessions, retrying
 from shared.errors import AppError, Conflict, NotFound
 from shared.identity.users import email_of
 
+SENT_AT_ONCE = timedelta(seconds=1)
 MAX_OPEN_ORDERS = 10  # each holds stock without having paid
 
 
@@ -87,10 +88,11 @@ async def _reserve(
     same = await orders.orders_of_cart(session, user_id=user_id, fingerprint=seen)
     if same:
         return [order.id for order in same]
-    summary = of_page(await _read_cart(session, till.calendar, user_id), page_id)
-    if not summary.lines:
+    cart = await _read_cart(session, till.calendar, user_id)
+    if not cart.lines:
         raise EmptyCart
-    if fingerprint(summary.lines) != seen:
+    summary = of_page(cart, page_id)
+    if not summary.lines or fingerprint(summary.lines) != seen:
         raise CartChanged
     if await orders.count_open_orders(session, user_id) >= MAX_OPEN_ORDERS:
         raise TooManyOpenOrders
@@ -127,7 +129,7 @@ async def _add_attempt(
         session,
         order,
         lines,
-        delayed_methods=all(pages[line.page_id].delayed_methods for line in lines),
+        pages=pages,
         livemode=till.payments.livemode,
         public_url=till.public_url,
         now=now,
@@ -194,9 +196,15 @@ async def hand_over(
     if attempt is None or attempt.state == "open":
         return _handover(order, attempt)
     try:
-        facts = await attempts.send(sessions, till.payments, order, attempt)
+        facts = await attempts.obtain(sessions, till.payments, order, attempt, now=now)
     except PaymentsRefused:
-        return await _refused(sessions, till, order, attempt, now=now)
+        # a request that has waited is refused because its end is too near; any other refusal is for good
+        if attempt.expires_at - now >= attempts.SHORTEST_SESSION - SENT_AT_ONCE:
+            await release(sessions, till, order_id=order_id, to=OrderState.CANCELLED, actor="stripe", now=now)
+            raise
+        facts = None
+    if facts is None:
+        return await _with_new_attempt(sessions, till, order, attempt, now=now)
     async with sessions.begin() as session:
         stored = await attempts.store_session(session, attempt.id, facts)
     if not stored:
@@ -205,19 +213,13 @@ async def hand_over(
     return Handover(order.id, OrderState.PENDING, facts.id, facts.url, facts.client_secret)
 
 
-async def _refused(
+async def _with_new_attempt(
     sessions: Sessions, till: Till, order: Order, attempt: CheckoutAttempt, *, now: datetime
 ) -> Handover:
-    """Stripe has said no for good, so no session stands under this key.
-
-    An old request is refused only because its end is too near: it gets a successor. Any other ends the order.
-    """
+    """No session stands under the old attempt's key, and none will: the order gets a new one."""
     async with sessions.begin() as session:
         await attempts.end_attempt(session, attempt.id, "failed")
-    if attempt.expires_at - now < attempts.SHORTEST_SESSION - timedelta(seconds=1):
-        return await hand_over(sessions, till, order_id=order.id, user_id=order.user_id, now=now)
-    await release(sessions, till, order_id=order.id, to=OrderState.CANCELLED, actor="stripe", now=now)
-    raise PaymentsRefused
+    return await hand_over(sessions, till, order_id=order.id, user_id=order.user_id, now=now)
 
 
 async def _attempt_to_send(

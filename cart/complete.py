@@ -56,13 +56,16 @@ async def complete(
     """Settle what a returning buyer brings; returns the order's id (spec: C3).
 
     `order_hint` only tells which Stripe account to ask where the session's id was never stored.
-    Raises NotFound where Stripe does not know the session, it is not complete, or it is not ours.
+    Raises NotFound where Stripe does not know the session, it is not complete, or it is not ours. A stranger's guess
+    costs no call: Stripe is asked only about a session or an order that we know.
     """
     async with sessions() as session:
         attempt = await attempts.attempt_of_session(session, session_id)
         hinted = await session.get(Order, order_hint) if attempt is None and order_hint else None
-    account = attempt.stripe_account if attempt else hinted.stripe_account if hinted else ""
-    facts = await till.payments.retrieve_session(session_id, stripe_account=account)
+    known = attempt or hinted
+    if known is None:
+        raise NotFound
+    facts = await till.payments.retrieve_session(session_id, stripe_account=known.stripe_account)
     if facts is None or facts.status != "complete":
         raise NotFound
     settled = await _settle(sessions, till, facts, now=now)

@@ -35,6 +35,8 @@ class Order(Base):
     """Of the cart this order came from: the same cart submitted twice finds its orders by it."""
     reserved_until: Mapped[datetime | None]
     """UTC; None once settled, and while money is on its way."""
+    releasing_until: Mapped[datetime | None]
+    """UTC; a lease: while one process asks Stripe about this lapsed order, no other spends a call on it."""
     extensions: Mapped[int] = mapped_column(default=0, server_default="0")
     hold_minutes: Mapped[int]
     """The shortest hold of its lines: the length of the first hold and of the one extension (spec: H10)."""

@@ -47,11 +47,6 @@ class Quote:
         """The page, where there is only one."""
         return self.pages[0].id if len(self.pages) == 1 else None
 
-    @property
-    def delayed_methods(self) -> bool:
-        """Only where every page of the order allows them."""
-        return all(page.delayed_methods for page in self.pages)
-
 
 def unit_amount(line: CartLineDTO) -> int:
     """A line's unit cost in minor units."""
@@ -65,11 +60,15 @@ def fingerprint(lines: Sequence[CartLineDTO]) -> str:
 
 
 def quotes(summary: CartSummaryDTO) -> list[Quote]:
-    """Split a cart into quotes, in the order of its groups. Raises NotChargeable."""
+    """Split a cart into quotes. Raises NotChargeable.
+
+    Sorted: every checkout then claims the pools of one account and currency before those of the next, so two
+    carts over the same pages can never wait for each other.
+    """
     parts: dict[tuple[str, str], list[CartGroupDTO]] = defaultdict(list)
     for group in summary.groups:
         parts[group.page.stripe_account, group.page.currency].append(group)
-    return [_quote(account, currency, groups) for (account, currency), groups in parts.items()]
+    return [_quote(account, currency, groups) for (account, currency), groups in sorted(parts.items())]
 
 
 def _quote(account: str, currency: str, groups: list[CartGroupDTO]) -> Quote:

@@ -3,6 +3,8 @@
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from sqlalchemy import or_, update
+
 from cart import attempts, orders
 from cart.models import CheckoutAttempt, Order
 from cart.settle import give_back, settle
@@ -12,7 +14,7 @@ from shared.contracts.protocols import PaymentsRefused, PaymentsUnavailable
 from shared.contracts.states import OrderState
 from shared.database import Sessions
 
-KEY_LIFE = timedelta(hours=24)  # Stripe keeps an idempotency key at least that long
+LEASE = timedelta(seconds=30)
 
 
 async def release(
@@ -27,13 +29,16 @@ async def release(
     """Expire the order's session at Stripe, then follow the answer; returns the state the order is in.
 
     expired → stock back; paid → settled; complete and unpaid → processing; no answer → everything stays held.
-    A lapse (`to` expired) of an order whose hold was extended meanwhile does nothing.
+    A lapse (`to` expired) of an order whose hold was extended meanwhile, or that another process has just asked Stripe
+    about, does nothing: in a rush, many find the same lapsed orders at once.
     """
     async with sessions() as session:
         order = await session.get_one(Order, order_id)
         attempt = await attempts.active_attempt(session, order_id)
     if order.state != OrderState.PENDING or _still_held(order, to, now):
         return OrderState(order.state)
+    if to == OrderState.EXPIRED and not await _lease(sessions, order_id, now=now):
+        return OrderState.PENDING
     facts = None
     if attempt is not None:
         try:
@@ -53,6 +58,18 @@ async def release(
         return OrderState(locked.state)
 
 
+async def _lease(sessions: Sessions, order_id: UUID, *, now: datetime) -> bool:
+    """Take the order for half a minute; False where somebody else has it."""
+    async with sessions.begin() as session:
+        taken = await session.execute(
+            update(Order)
+            .where(Order.id == order_id, or_(Order.releasing_until.is_(None), Order.releasing_until <= now))
+            .values(releasing_until=now + LEASE)
+            .returning(Order.id)
+        )
+        return taken.scalar_one_or_none() is not None
+
+
 def _still_held(order: Order, to: OrderState, now: datetime) -> bool:
     return to == OrderState.EXPIRED and order.reserved_until is not None and order.reserved_until > now
 
@@ -66,23 +83,14 @@ async def _expire(
     """
     session_id = attempt.session_id
     if session_id is None:
-        found = await _find(sessions, till, order, attempt, now=now)
+        try:
+            found = await attempts.obtain(sessions, till.payments, order, attempt, now=now)
+        except PaymentsRefused:
+            return None  # a request that Stripe refuses for good has made no session
         if found is None:
             return None
         session_id = found.id
     return await till.payments.expire_session(session_id, stripe_account=attempt.stripe_account)
-
-
-async def _find(
-    sessions: Sessions, till: Till, order: Order, attempt: CheckoutAttempt, *, now: datetime
-) -> SessionFacts | None:
-    if now - attempt.created_at > KEY_LIFE:
-        request = attempts.request_of(attempt, order, attempt.request)
-        return await till.payments.find_session(request, created_after=attempt.created_at)
-    try:
-        return await attempts.send(sessions, till.payments, order, attempt)
-    except PaymentsRefused:
-        return None  # a request that Stripe refuses for good has made no session
 
 
 async def release_lapsed(sessions: Sessions, till: Till, *, now: datetime) -> int:

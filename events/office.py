@@ -2,23 +2,30 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, case, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
-from events.models import Entry, Pool, Ticket
+from events.models import Entry, Pool, Ticket, TicketType
 from events.queries import pages_of_member
 from shared.contracts.dtos import PageDTO
 from shared.contracts.states import PageRole, TicketState
 from shared.errors import NotFound
 
 SELLERS = (PageRole.OWNER, PageRole.STAFF)
+COUNTED = (TicketState.PENDING, TicketState.RESERVED, TicketState.CONFIRMED, TicketState.CHECKED_IN)
+"""In the order of EntryRow's last fields."""
 
 
 @dataclass(frozen=True, slots=True)
 class EntryRow:
-    """An entry in the office. `confirmed` leaves out those who are in already; capacity None = unlimited."""
+    """An entry in the office. `confirmed` leaves out those who are in already.
+
+    `capacity`: the entry's, or what its types together allow where that is less; None = unlimited.
+    """
 
     id: UUID
     slug: str
@@ -49,29 +56,37 @@ async def page_of_seller(session: AsyncSession, *, user_id: UUID, slug: str) -> 
 
 async def entries_of_page(session: AsyncSession, *, page_id: UUID) -> list[EntryRow]:
     """All entries of a page, soonest first, with what became of their tickets: counted, for the office is not hot."""
-    entries = (
-        await session.execute(
-            select(
-                Entry.id, Entry.slug, Entry.title, Entry.starts_at, Entry.ends_at, Entry.state, Pool.capacity
-            )
-            .join(Pool, Pool.id == Entry.pool_id)
-            .where(Entry.page_id == page_id)
-            .order_by(Entry.starts_at, Entry.id)
-        )
-    ).all()
+    entries = (await session.execute(_entries().where(Entry.page_id == page_id))).all()
     counted = await session.execute(
         select(Ticket.entry_id, Ticket.state, func.count())
         .where(Ticket.entry_id.in_([entry.id for entry in entries]))
         .group_by(Ticket.entry_id, Ticket.state)
     )
     counts = {(entry_id, state): number for entry_id, state, number in counted}
-    return [
-        EntryRow(
-            *entry,
-            in_carts=counts.get((entry.id, TicketState.PENDING), 0),
-            reserved=counts.get((entry.id, TicketState.RESERVED), 0),
-            confirmed=counts.get((entry.id, TicketState.CONFIRMED), 0),
-            checked_in=counts.get((entry.id, TicketState.CHECKED_IN), 0),
+    return [EntryRow(*entry, *(counts.get((entry.id, state), 0) for state in COUNTED)) for entry in entries]
+
+
+def _entries() -> Select[*tuple[Any, ...]]:
+    """Columns in the order of EntryRow's fields, up to its capacity."""
+    type_pool = aliased(Pool)
+    all_limited = func.bool_and(type_pool.capacity.is_not(None))
+    by_types = (
+        select(case((all_limited, func.sum(type_pool.capacity))))
+        .join(TicketType, TicketType.pool_id == type_pool.id)
+        .where(TicketType.entry_id == Entry.id)
+        .correlate(Entry)
+        .scalar_subquery()
+    )
+    return (
+        select(
+            Entry.id,
+            Entry.slug,
+            Entry.title,
+            Entry.starts_at,
+            Entry.ends_at,
+            Entry.state,
+            func.least(Pool.capacity, by_types),  # least() leaves NULLs out
         )
-        for entry in entries
-    ]
+        .join(Pool, Pool.id == Entry.pool_id)
+        .order_by(Entry.starts_at, Entry.id)
+    )

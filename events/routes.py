@@ -1,5 +1,6 @@
 """The shop's public pages, the buy form, the ticket's page. A route parses, calls one function, renders."""
 
+import re
 from uuid import UUID
 
 from quart import Blueprint, Response, render_template, request, session
@@ -32,8 +33,8 @@ def catalogue() -> Catalogue:
 
 
 async def _kept_for_visitors(snapshot: Snapshot, template: str, **context: object) -> str:
-    """A page that is the same for every visitor: rendered once for as long as its snapshot is kept."""
-    if await current_user() is not None or session.get("_flashes"):
+    """A page that is the same for every visitor who asks nothing more: rendered once while its snapshot is kept."""
+    if await current_user() is not None or session.get("_flashes") or request.query_string:
         return await render_template(template, **context)
     if snapshot.html is None:
         snapshot.html = await render_template(template, **context)
@@ -64,13 +65,8 @@ async def page(page: str) -> ResponseReturnValue:
 async def entry(page: str, entry: str) -> ResponseReturnValue:
     """An event with its buy form; after buying, with "Added to cart" (spec: B13)."""
     shown, snapshot = await _entry(page, entry)
-    added = request.args.get("added", "")
-    return await _kept_for_visitors(
-        snapshot,
-        "events/entry.html",
-        **await _entry_context(shown, Choice()),
-        added=int(added) if added.isdecimal() and len(added) < 4 else 0,
-    )
+    context = await _entry_context(shown, Choice())
+    return await _kept_for_visitors(snapshot, "events/entry.html", **context, added=await _just_added())
 
 
 @blueprint.post("/p/<page>/<entry>/buy")
@@ -95,6 +91,12 @@ async def buy(page: str, entry: str) -> ResponseReturnValue:
         return see_other(f"{shown.href}?added={added}")
     body = await render_template("events/_buy.html", **await _entry_context(shown, Choice()), added=added)
     return body, 200, {"HX-Trigger": "cart-changed"}
+
+
+async def _just_added() -> int:
+    """How many tickets the address says were just added; nothing for visitors, who all get the same page."""
+    text = request.args.get("added", "")
+    return int(text) if re.fullmatch(r"[0-9]{1,3}", text) and await current_user() is not None else 0
 
 
 async def _entry(page: str, slug: str) -> tuple[EntryView, Snapshot]:

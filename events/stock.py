@@ -16,7 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from events.offers import Offer
 from shared.contracts.states import TicketState, sources_of
 
-# Giving back (n < 0) is always possible, from a closed pool too.
+# Giving back (n < 0) is always possible, from a closed pool too. All values are read from `locked`: who waited for a
+# lock sees there what the other has committed, while `p` is first tried as it was when the statement began: with
+# `p.allocated` a place given back in between would be missed, and the CHECK would fail on a row long out of date.
 _MOVE = text("""
 WITH wanted AS (
     SELECT * FROM unnest(CAST(:pool_ids AS uuid[]), CAST(:numbers AS int[])) AS w(id, n)
@@ -27,7 +29,7 @@ WITH wanted AS (
     SELECT bool_and(n < 0 OR (NOT closed AND (capacity IS NULL OR allocated + n <= capacity))) AS ok
     FROM locked JOIN wanted USING (id)
 ), counted AS (
-    UPDATE pools p SET allocated = p.allocated + w.n FROM wanted w JOIN locked USING (id)
+    UPDATE pools p SET allocated = l.allocated + w.n FROM wanted w JOIN locked l ON l.id = w.id
     WHERE p.id = w.id AND (SELECT ok FROM fits) RETURNING p.id
 )
 UPDATE tickets SET state = :target, order_id = :order_id, reserved_until = :reserved_until

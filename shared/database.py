@@ -33,6 +33,7 @@ T = TypeVar("T")
 LOCK_TIMEOUT = "5s"
 STATEMENT_TIMEOUT = "30s"
 RETRIED_STATES = frozenset({"40P01", "40001", "55P03"})  # deadlock, serialization failure, lock not available
+NOT_STORABLE = "22021"  # a NUL in a text: PostgreSQL has no such character
 
 
 class Base(DeclarativeBase):

@@ -15,8 +15,6 @@ from pgqueuer.ports.driver import Driver
 from sqlalchemy.ext.asyncio import AsyncSession
 
 ENTRYPOINT = "sweep"
-JOBS_TABLES = frozenset({"pgqueuer", "pgqueuer_log", "pgqueuer_schedules", "pgqueuer_statistics"})
-"""PgQueuer's own; no model of ours describes them."""
 
 
 class SessionDriver:

@@ -36,6 +36,12 @@ def init_app(app: Tillgate) -> None:
         _set_caching(response)
         return response
 
+    # the session cookie carries flashed messages
+    app.config.update(
+        SESSION_COOKIE_SECURE=app.settings.secure_cookies,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_HTTPONLY=True,
+    )
     app.before_request(refuse_strangers)
     app.after_request(add_headers)
 

@@ -25,6 +25,8 @@ class StubPayments:
         """So many next calls take effect, but their answer is lost."""
         self.refused_calls = 0
         """So many next calls to create a session are refused for good."""
+        self.unanswered_creates = 0
+        """So many next calls to create a session have no effect and no answer."""
         self._by_key: dict[str, str] = {}
 
     def pay(self, session_id: str, *, paid: bool = True) -> SessionFacts:
@@ -70,6 +72,9 @@ class StubPayments:
     async def create_checkout_session(self, request: CheckoutRequest) -> SessionFacts:
         """The same key gives the same session."""
         self._called("create")
+        if self.unanswered_creates:
+            self.unanswered_creates -= 1
+            raise PaymentsUnavailable
         if self.refused_calls:
             self.refused_calls -= 1
             raise PaymentsRefused

@@ -12,7 +12,12 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.contracts.dtos import PageDTO, SoldOutLine, TicketDTO, counts_by_type
+from shared.contracts.dtos import (
+    PageDTO,
+    SoldOutLine,
+    TicketDTO,
+    counts_by_type,
+)
 from shared.contracts.protocols import Confirmation, SoldOut
 from shared.contracts.states import STOCK_STATES, EntryState, PageRole, TicketState
 from shared.errors import Conflict, Invalid, NotFound
@@ -75,15 +80,15 @@ class StubCalendarService:
     ) -> PageDTO:
         """A page to sell on."""
         page = PageDTO(
-            id=new_id(),
-            slug=slug,
-            name=name,
-            currency=currency,
-            time_zone=time_zone,
-            hold_minutes=hold_minutes,
-            stripe_account=stripe_account,
-            delayed_methods=delayed_methods,
-            accent="#8a3b12",
+            new_id(),
+            slug,
+            name,
+            currency,
+            time_zone,
+            hold_minutes,
+            stripe_account,
+            delayed_methods,
+            "#8a3b12",
         )
         self.pages[page.id] = page
         return page
@@ -116,18 +121,9 @@ class StubCalendarService:
         hold_minutes: int | None = None,
     ) -> StubType:
         """A ticket type; `cost` in major units, None = not for sale."""
+        limits, window = (min_per_order, max_per_order), (sale_starts_at, sale_ends_at)
         made = StubType(
-            new_id(),
-            entry,
-            name,
-            cost,
-            capacity,
-            min_per_order,
-            max_per_order,
-            sale_starts_at,
-            sale_ends_at,
-            hold_minutes,
-            position=len(self.types),
+            new_id(), entry, name, cost, capacity, *limits, *window, hold_minutes, position=len(self.types)
         )
         self.types[made.id] = made
         return made

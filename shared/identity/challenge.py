@@ -165,6 +165,8 @@ async def use_code(
             session.add(SignInFailure(email=challenge.email, at=now))
     if not right:
         left = MOST_TRIES - challenge.tries
+        if left == 0:
+            raise ChallengeOver
         raise WrongCode(f"That is not the code in the mail. Tries left: {left}.", field="code")
     async with sessions.begin() as session:
         return await _finish(session, SignInChallenge.id == challenge_id, now, callbacks)

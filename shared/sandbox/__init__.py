@@ -1,1 +1,1 @@
-"""Local stand-ins for what the program talks to: payments, mail. Only the command line and tests import them."""
+"""Local stand-ins for what the program talks to: payments, mail. Only commands and tests import them."""

@@ -190,6 +190,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(), server_default="pending", nullable=False),
         sa.Column("fingerprint", sa.String(), nullable=False),
         sa.Column("reserved_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("releasing_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("extensions", sa.Integer(), server_default="0", nullable=False),
         sa.Column("hold_minutes", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),

@@ -140,7 +140,7 @@ async def _fail_before(
 
 
 async def _lose(failure: Failure) -> Response:
-    """Give no answer: hang until the caller leaves (its leaving cancels us), or break the connection at once."""
+    """Give no answer: hang until the caller leaves (which cancels us), or break off at once."""
     if str(failure.fault).startswith("timeout"):
         await asyncio.sleep(PATIENCE)
     return Response(_broken_off(), headers={"Content-Length": "2"})

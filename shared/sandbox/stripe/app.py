@@ -39,9 +39,9 @@ def create_standin(
 ) -> StandinApp:
     """Build the stand-in.
 
-    `public_url` is its own address, used for the payment page. `event_types` limits what is sent to the webhook
-    (empty = everything), `connect_secret` signs the events of connected accounts, and `transport` lets a test
-    receive webhooks without a network.
+    `public_url` is its own address, used for the payment page. `event_types` limits what is sent to the
+    webhook (empty = everything), `connect_secret` signs the events of connected accounts, and `transport`
+    lets a test receive webhooks without a network.
     """
     app = StandinApp(__name__, static_folder="static", template_folder="templates")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY

@@ -59,7 +59,7 @@ def make_price(call: Call) -> Json:
 
 
 def price_from(call: Call, wishes: Json, param: str = "") -> Json:
-    """A price of an existing or a new product, as here and as `price_data` of a line. Raises StripeError 400."""
+    """A price of an existing or a new product, here or as `price_data` of a line. Raises StripeError 400."""
     if "product" in wishes:
         product = call.book.get("product", wishes["product"], inside(param, "product"))
     else:
@@ -116,7 +116,7 @@ def change_product(call: Call, object_id: str) -> Json:
 
 
 def merged_metadata(subject: Json, params: Json) -> Json:
-    """Metadata after an update: given keys replace, an empty value removes, all others stay (Stripe: Metadata)."""
+    """Metadata after an update: given keys replace, empty values remove, others stay (Stripe: Metadata)."""
     merged = {**subject["metadata"], **params.get("metadata", {})}
     return {key: value for key, value in merged.items() if value != ""}
 

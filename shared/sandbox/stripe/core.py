@@ -15,7 +15,7 @@ Handler = Callable[..., Json]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One call of the API: its parameters, and what does it. `older` joins in where no Stripe-Version is sent."""
+    """One call of the API: its parameters and what does it. `older` is added where no version is sent."""
 
     method: str
     path: str
@@ -26,7 +26,7 @@ class Route:
 
 @dataclass(slots=True)
 class Standin:
-    """The running stand-in: its keys, its memory, its outgoing webhooks and the failures it was asked to have."""
+    """The running stand-in: its keys, its memory, its webhooks and the failures it was asked to have."""
 
     secret_key: str
     public_url: str
@@ -43,7 +43,7 @@ class Standin:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a handler needs: the account's book, its checked parameters and the time in seconds since 1970, UTC."""
+    """What a handler needs: the account's book, checked parameters, the time in seconds since 1970, UTC."""
 
     standin: Standin
     book: Book

@@ -4,7 +4,7 @@ from typing import Any
 
 
 class StripeError(Exception):
-    """A refusal in Stripe's shape. `kept`: whether an idempotency key replays it (Stripe: validation failures are not)."""
+    """A refusal in Stripe's shape. `kept`: whether an idempotency key replays it."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ def invalid(message: str, param: str | None = None, code: str | None = None) -> 
 
 
 def missing(kind: str, object_id: str, param: str = "id", status: int = 404) -> StripeError:
-    """No such object in this account. Stripe answers 404 for an id in the path, 400 for one among the parameters."""
+    """No such object in this account. Stripe says 404 for an id in the path, 400 for a parameter."""
     return StripeError(
         f"No such {kind}: '{object_id}'", status=status, code="resource_missing", param=param, kept=False
     )

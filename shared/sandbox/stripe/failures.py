@@ -1,4 +1,4 @@
-"""Failures on demand: the next matching call is refused, or its answer gets lost before or after it took effect."""
+"""Failures on demand: the next such call is refused, or its answer gets lost before or after the effect."""
 
 from collections import deque
 from dataclasses import dataclass, field

@@ -13,8 +13,9 @@ from shared.money import format_minor
 from shared.sandbox.stripe.core import Call, Standin
 from shared.sandbox.stripe.errors import StripeError
 from shared.sandbox.stripe.params import Json
-from shared.sandbox.stripe.paying import Buyer, pay, tick
+from shared.sandbox.stripe.paying import Buyer, pay
 from shared.sandbox.stripe.people import payment_method
+from shared.sandbox.stripe.sessions import lapse
 
 METHOD_NAMES = {"card": "Card", "sepa_debit": "SEPA debit", "bacs_debit": "Bacs debit"}
 
@@ -50,7 +51,6 @@ def hosted_blueprint(standin: Standin) -> Blueprint:
 
     @blueprint.get("/c/pay/<session_id>")
     async def show(session_id: str) -> Response:
-        tick(standin)
         found = standin.store.find_session(session_id)
         if found is None:
             return await _page("gone.html", None, 404, words=UNKNOWN)
@@ -58,7 +58,6 @@ def hosted_blueprint(standin: Standin) -> Blueprint:
 
     @blueprint.post("/c/pay/<session_id>")
     async def submit(session_id: str) -> Response:
-        tick(standin)
         found = standin.store.find_session(session_id)
         if found is None:
             return await _page("gone.html", None, 404, words=UNKNOWN)
@@ -80,6 +79,7 @@ DONE = ("This payment is complete", "You can close this page.")
 async def _show(
     call: Call, session: Json, *, error: str = "", typed: Mapping[str, str] | None = None
 ) -> Response:
+    lapse(call, session)
     if session["status"] != "open":
         words = _ending(session)
         return await _page("gone.html", session, words=words, back=destination(session))
@@ -126,7 +126,7 @@ def _chosen(samples: list[Sample], key: str, typed: Mapping[str, str] | None) ->
 
 
 async def _pay(call: Call, session: Json, form: Mapping[str, str]) -> Response:
-    """Take the form. A second submit of a session that is complete goes on to the shop and charges nothing."""
+    """Take the form. A second submit of a complete session goes on to the shop and charges nothing."""
     if session["status"] == "complete" and destination(session):
         return _see_other(destination(session))
     typed = {name: form.get(name, "").strip() for name in ("email", "number", "name", "method")}

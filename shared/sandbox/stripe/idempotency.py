@@ -26,8 +26,8 @@ class KeyedRequest:
             return None
         if kept["fingerprint"] != self.fingerprint:
             raise StripeError(
-                "Keys for idempotent requests can only be used with the same parameters they were first used with. "
-                f"Try using a key other than '{self.key}' if you meant to execute a different request.",
+                "Keys for idempotent requests can only be used with the same parameters they were first used "
+                f"with. Try using a key other than '{self.key}' if you meant to execute a different request.",
                 kind="idempotency_error",
             )
         return kept

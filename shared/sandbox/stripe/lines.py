@@ -9,15 +9,15 @@ from shared.sandbox.stripe.params import Fields, Json, Kind
 
 MAX_LINES = 100  # Stripe: line_items of a session
 
+PRICE_DATA = ("currency", "product", "product_data", "tax_behavior", "unit_amount", "unit_amount_decimal")
+
 LINE: Fields = {
     "adjustable_quantity": Kind.ANY,
     "metadata": Kind.MAP,
     "price": Kind.TEXT,
-    "price_data": {key: PRICE[key] for key in ("currency", "product", "product_data", "tax_behavior", "unit_amount",
-                                               "unit_amount_decimal")},
+    "price_data": {name: PRICE[name] for name in PRICE_DATA},
     "quantity": Kind.INT,
-    "tax_rates": [Kind.TEXT],
-}  # fmt: skip
+}
 
 OLDER_LINE: Fields = {
     **LINE,
@@ -31,7 +31,7 @@ OLDER_LINE: Fields = {
 
 
 def build_lines(call: Call, wishes: list[Json]) -> list[Json]:
-    """The session's lines. Raises StripeError 400 for none, too many, several currencies or a wrong amount."""
+    """The session's lines. StripeError 400 for none, too many, several currencies or a wrong amount."""
     if not wishes:
         raise invalid("You must pass line_items in payment mode.", "line_items", "parameter_missing")
     if len(wishes) > MAX_LINES:
@@ -83,7 +83,7 @@ def _price_of(call: Call, wish: Json, param: str) -> Json:
 
 
 def take_off(call: Call, lines: list[Json], discounts: list[Json]) -> None:
-    """Lower the lines by a coupon, spread by their share and exact to the minor unit. Raises StripeError 400."""
+    """Lower the lines by a coupon, spread by their share, exact to the minor unit. Raises StripeError 400."""
     if len(discounts) > 1:
         raise invalid("You can only apply one discount.", "discounts")
     for discount in discounts:

@@ -36,9 +36,8 @@ def page_of(call: Call, rows: Iterable[Json], url: str) -> Json:
     limit = params.get("limit", 10)
     if not 1 <= limit <= 100:
         raise invalid("This value must be between 1 and 100, inclusive.", "limit")
-    kept = [
-        row for row in rows if _created_fits(row["created"] if "created" in row else 0, params.get("created"))
-    ]
+    limits = _limits(params.get("created"))
+    kept = [row for row in rows if all(fits(row.get("created", 0), moment) for fits, moment in limits)]
     if "ending_before" in params:
         at = _position(kept, params["ending_before"], "ending_before")
         start = max(0, at - limit)
@@ -55,15 +54,15 @@ def where(rows: Iterable[Json], **equal: Any) -> list[Json]:
     return [row for row in rows if all(row.get(name) == value for name, value in wanted)]
 
 
-def _created_fits(created: int, wanted: Any) -> bool:
-    if wanted is None:
-        return True
-    if not isinstance(wanted, dict):
-        return created == _moment(wanted)
-    unknown = wanted.keys() - _COMPARISONS.keys()
-    if unknown:
-        raise invalid(f"Received unknown parameter: created[{unknown.pop()}]", "created", "parameter_unknown")
-    return all(_COMPARISONS[name](created, _moment(value)) for name, value in wanted.items())
+def _limits(created: Any) -> list[tuple[Callable[[int, int], bool], int]]:
+    """The comparisons that a `created` filter asks for: one moment, or any of gt, gte, lt and lte."""
+    if created is None:
+        return []
+    if not isinstance(created, dict):
+        return [(int.__eq__, _moment(created))]
+    for name in created.keys() - _COMPARISONS.keys():
+        raise invalid(f"Received unknown parameter: created[{name}]", "created", "parameter_unknown")
+    return [(_COMPARISONS[name], _moment(value)) for name, value in created.items()]
 
 
 def _moment(value: Any) -> int:

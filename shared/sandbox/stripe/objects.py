@@ -14,6 +14,11 @@ API_VERSION = "2026-10-28.endive"
 NO_ADDRESS = {"city": None, "country": None, "line1": None, "line2": None, "postal_code": None, "state": None}
 
 
+def nulls(*names: str) -> Json:
+    """Fields that Stripe sends as null where, as here, they do not apply."""
+    return dict.fromkeys(names)
+
+
 def event(kind: str, data: Json, *, now: int, account: str, request: Mapping[str, str | None]) -> Json:
     """A webhook event; `account` is named only for connected accounts."""
     made: Json = {
@@ -187,10 +192,7 @@ def _refund_destination(charge: Json) -> Json:
 
 def balance_transaction(kind: str, source: Json, *, amount: int, fee: int, now: int) -> Json:
     """A movement of the account's balance; `amount` is signed, minor units, gross of `fee`."""
-    details = [
-        {"amount": fee, "application": None, "currency": source["currency"], "description": "Stripe processing fees",
-         "type": "stripe_fee"}
-    ]  # fmt: skip
+    detail = {"amount": fee, "application": None, "currency": source["currency"], "type": "stripe_fee"}
     return {
         "id": new_id("txn"),
         "object": "balance_transaction",
@@ -202,7 +204,7 @@ def balance_transaction(kind: str, source: Json, *, amount: int, fee: int, now: 
         "description": None,
         "exchange_rate": None,
         "fee": fee,
-        "fee_details": details if fee else [],
+        "fee_details": [{**detail, "description": "Stripe processing fees"}] if fee else [],
         "net": amount - fee,
         "reporting_category": kind,
         "source": source["id"],

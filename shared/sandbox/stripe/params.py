@@ -1,4 +1,4 @@
-"""Reads Stripe's form encoding `a[b][0][c]=…` against the parameters a call knows; anything else is refused."""
+"""Reads Stripe's form encoding `a[b][0][c]=…` against the parameters a call knows, and refuses others."""
 
 import re
 from collections.abc import Mapping, Sequence

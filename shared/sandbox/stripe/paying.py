@@ -8,8 +8,8 @@ from shared.sandbox.stripe.errors import StripeError, card_error, invalid, missi
 from shared.sandbox.stripe.params import Json, Kind
 from shared.sandbox.stripe.payments import fail, make_charge, make_intent, succeed
 from shared.sandbox.stripe.people import named_payment_method
-from shared.sandbox.stripe.sessions import close_unpaid, details_of, expire_due
-from shared.sandbox.stripe.testcards import TestNumber, test_number
+from shared.sandbox.stripe.sessions import details_of, lapse
+from shared.sandbox.stripe.testcards import TestNumber, known_number
 
 RETURNED = TestNumber(
     "delayed_fails", code="payment_intent_payment_attempt_failed", message="The bank returned the debit."
@@ -27,9 +27,10 @@ class Buyer:
 def pay(call: Call, session: Json, method: Json | None, buyer: Buyer) -> None:
     """Pay an open session; `method` may be None where nothing is to pay.
 
-    Raises StripeError: 400 where the session is not open or does not take the method, 402 where the bank declines;
-    after a decline the buyer may try again.
+    Raises StripeError: 400 where the session is not open or does not take the method, 402 where the bank
+    declines; then the buyer may try again.
     """
+    lapse(call, session)
     if session["status"] != "open":
         raise StripeError(
             "This Checkout Session is no longer open.", code="checkout_session_not_open", param="session"
@@ -45,8 +46,7 @@ def pay(call: Call, session: Json, method: Json | None, buyer: Buyer) -> None:
 def _collect(call: Call, session: Json, method: Json, buyer: Buyer) -> None:
     intent = call.book.find("payment_intent", session["payment_intent"] or "") or make_intent(call, session)
     session["payment_intent"] = intent["id"]
-    known = test_number(method["type"], call.book.hidden[method["id"]]["number"])
-    assert known is not None, "a payment method is only made from a known number"
+    known = known_number(method["type"], call.book.hidden[method["id"]]["number"])
     charge = make_charge(call, intent, method)
     if known.outcome == "declined":
         fail(call, intent, charge, known)
@@ -101,8 +101,8 @@ def tick(standin: Standin) -> None:
     """Do what the clock has made due: sessions expire, delayed payments get their answer."""
     for account, book in list(standin.store.books.items()):
         call = standin.call(account)
-        for session in expire_due(book, call.now):
-            close_unpaid(call, session)
+        for session in book.all("checkout.session"):
+            lapse(call, session)
         waiting = [
             key
             for key, kept in book.hidden.items()

@@ -1,4 +1,4 @@
-"""Payment intents, charges and the balance: how they are made and moved, and /v1/payment_intents, /v1/charges, …"""
+"""Payment intents, charges and the balance: how they move, and their part of the API."""
 
 import secrets
 
@@ -13,7 +13,40 @@ from shared.sandbox.stripe.testcards import TestNumber
 
 FEE_PERMILLE, FEE_FIXED = 15, 25  # 1.5 % + 25 minor units: the European card price, near enough for a demo
 
-CANCELLABLE = ("requires_payment_method", "requires_confirmation", "requires_action", "processing")
+
+INTENT_NULLS = objects.nulls(
+    "application",
+    "automatic_payment_methods",
+    "canceled_at",
+    "cancellation_reason",
+    "customer_account",
+    "last_payment_error",
+    "latest_charge",
+    "next_action",
+    "payment_method",
+    "payment_method_configuration_details",
+    "processing",
+    "review",
+    "source",
+    "transfer_data",
+)
+
+CHARGE_NULLS = objects.nulls(
+    "application",
+    "application_fee",
+    "application_fee_amount",
+    "balance_transaction",
+    "failure_balance_transaction",
+    "failure_code",
+    "failure_message",
+    "outcome",
+    "receipt_number",
+    "receipt_url",
+    "review",
+    "source",
+    "source_transfer",
+    "transfer_data",
+)
 
 
 def make_intent(call: Call, session: Json) -> Json:
@@ -21,46 +54,33 @@ def make_intent(call: Call, session: Json) -> Json:
     wishes = call.book.hidden[session["id"]]["intent"]
     intent_id = new_id("pi")
     intent = {
+        **INTENT_NULLS,
         "id": intent_id,
         "object": "payment_intent",
         "amount": session["amount_total"],
         "amount_capturable": 0,
         "amount_details": {"tip": {}},
         "amount_received": 0,
-        "application": None,
         "application_fee_amount": wishes.get("application_fee_amount"),
-        "automatic_payment_methods": None,
-        "canceled_at": None,
-        "cancellation_reason": None,
         "capture_method": wishes.get("capture_method", "automatic_async"),
         "client_secret": f"{intent_id}_secret_{secrets.token_hex(12)}",
         "confirmation_method": "automatic",
         "created": call.now,
         "currency": session["currency"],
         "customer": session["customer"],
-        "customer_account": None,
         "description": wishes.get("description"),
         "excluded_payment_method_types": session["excluded_payment_method_types"],
-        "last_payment_error": None,
-        "latest_charge": None,
         "livemode": False,
         "metadata": dict(wishes.get("metadata", {})),
-        "next_action": None,
         "on_behalf_of": wishes.get("on_behalf_of"),
-        "payment_method": None,
-        "payment_method_configuration_details": None,
         "payment_method_options": {},
         "payment_method_types": session["payment_method_types"],
-        "processing": None,
         "receipt_email": wishes.get("receipt_email"),
-        "review": None,
         "setup_future_usage": wishes.get("setup_future_usage"),
         "shipping": wishes.get("shipping"),
-        "source": None,
         "statement_descriptor": wishes.get("statement_descriptor"),
         "statement_descriptor_suffix": wishes.get("statement_descriptor_suffix"),
         "status": "requires_payment_method",
-        "transfer_data": None,
         "transfer_group": wishes.get("transfer_group"),
     }
     call.book.put(intent)
@@ -71,15 +91,12 @@ def make_intent(call: Call, session: Json) -> Json:
 def make_charge(call: Call, intent: Json, method: Json) -> Json:
     """A charge on its way; `succeed` or `fail` decides it."""
     charge = {
+        **CHARGE_NULLS,
         "id": new_id("ch" if method["type"] == "card" else "py"),
         "object": "charge",
         "amount": intent["amount"],
         "amount_captured": 0,
         "amount_refunded": 0,
-        "application": None,
-        "application_fee": None,
-        "application_fee_amount": None,
-        "balance_transaction": None,
         "billing_details": method["billing_details"],
         "calculated_statement_descriptor": "TILLGATE STAND-IN",
         "captured": False,
@@ -88,14 +105,10 @@ def make_charge(call: Call, intent: Json, method: Json) -> Json:
         "customer": intent["customer"],
         "description": intent["description"],
         "disputed": False,
-        "failure_balance_transaction": None,
-        "failure_code": None,
-        "failure_message": None,
         "fraud_details": {},
         "livemode": False,
         "metadata": dict(intent["metadata"]),
         "on_behalf_of": intent["on_behalf_of"],
-        "outcome": None,
         "paid": False,
         "payment_intent": intent["id"],
         "payment_method": method["id"],
@@ -105,17 +118,11 @@ def make_charge(call: Call, intent: Json, method: Json) -> Json:
         },
         "radar_options": {},
         "receipt_email": intent["receipt_email"],
-        "receipt_number": None,
-        "receipt_url": None,
         "refunded": False,
-        "review": None,
         "shipping": intent["shipping"],
-        "source": None,
-        "source_transfer": None,
         "statement_descriptor": intent["statement_descriptor"],
         "statement_descriptor_suffix": intent["statement_descriptor_suffix"],
         "status": "pending",
-        "transfer_data": None,
         "transfer_group": intent["transfer_group"],
     }
     intent.update(latest_charge=charge["id"], payment_method=method["id"])
@@ -215,15 +222,10 @@ def change_intent(call: Call, object_id: str) -> Json:
 
 
 def cancel_intent(call: Call, object_id: str) -> Json:
-    """POST /v1/payment_intents/{id}/cancel; StripeError 400 for one that is settled or belongs to a session."""
-    intent = call.book.get("payment_intent", object_id)
-    if intent["status"] not in CANCELLABLE:
-        raise StripeError(
-            f"You cannot cancel this PaymentIntent because it has a status of {intent['status']}.",
-            code="payment_intent_unexpected_state",
-        )
+    """POST /v1/payment_intents/{id}/cancel; StripeError 400: every intent here belongs to a session."""
+    call.book.get("payment_intent", object_id)
     raise StripeError(
-        "You cannot cancel this PaymentIntent because it was created by a Checkout Session. Expire the session instead.",
+        "You cannot cancel a PaymentIntent of a Checkout Session. Expire the Checkout Session instead.",
         code="payment_intent_unexpected_state",
     )
 

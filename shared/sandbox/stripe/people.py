@@ -5,11 +5,11 @@ import hashlib
 from shared.sandbox.stripe import objects
 from shared.sandbox.stripe.catalog import merged_metadata
 from shared.sandbox.stripe.core import Call, Route
-from shared.sandbox.stripe.errors import StripeError, invalid
+from shared.sandbox.stripe.errors import card_error, invalid
 from shared.sandbox.stripe.lists import page_of, where
 from shared.sandbox.stripe.params import PAGING, Fields, Json, Kind, need
 from shared.sandbox.stripe.store import new_id
-from shared.sandbox.stripe.testcards import CURRENCY_OF, TOKENS, test_number
+from shared.sandbox.stripe.testcards import CURRENCY_OF, TOKENS, known_number
 
 ADDRESS: Fields = dict.fromkeys(objects.NO_ADDRESS, Kind.CLEARABLE)
 
@@ -115,12 +115,11 @@ def make_payment_method(call: Call) -> Json:
 def payment_method(call: Call, kind: str, number: str, *, billing: Json, card: Json) -> Json:
     """A new payment method from a test number. Raises StripeError 402 for a number that is none."""
     digits = "".join(number.split()).upper()
-    known = test_number(kind, digits)
-    if known is None:
+    try:
+        known = known_number(kind, digits)
+    except KeyError as unknown:
         message = "That is not a test number: this stand-in takes only Stripe's published test numbers."
-        raise StripeError(
-            message, status=402, kind="card_error", code="incorrect_number", param="number", kept=False
-        )
+        raise card_error(message, "incorrect_number", None, param="number") from unknown
     made = {
         "id": new_id("pm"),
         "object": "payment_method",

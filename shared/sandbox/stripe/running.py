@@ -1,4 +1,4 @@
-"""running_standin: the stand-in on a free port of this process, with typed switches; for tests and the benchmark."""
+"""running_standin: the stand-in on a free port of this process, with typed switches; for tests and bench."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -11,7 +11,7 @@ import httpx
 
 from shared.sandbox.stripe import refunds
 from shared.sandbox.stripe.app import StandinApp, create_standin
-from shared.sandbox.stripe.control import session_of
+from shared.sandbox.stripe.control import GOOD_CARD, session_of
 from shared.sandbox.stripe.failures import Failure, Fault
 from shared.sandbox.stripe.hosted import pay_with_number
 from shared.sandbox.stripe.params import Json
@@ -39,19 +39,23 @@ class RunningStandin:
     async def pay(
         self,
         session_id: str,
-        number: str = "4242424242424242",
+        card: str = GOOD_CARD,
         *,
-        method: str = "card",
+        iban: str | None = None,
         email: str = "buyer@example.com",
     ) -> Json:
-        """Pay as the page does; the session afterwards. Raises StripeError, 402 where the bank declines."""
-        call, session = session_of(self.app.standin, {"session": session_id})
+        """Pay as the page does, by card or from a bank account; the session afterwards.
+
+        Raises StripeError, 402 where the bank declines.
+        """
+        call, session = session_of(self.app.standin, session_id)
+        method, number = ("sepa_debit", iban) if iban else ("card", card)
         pay_with_number(call, session, method, number, Buyer(email))
         return session
 
     def finish_delayed(self, session_id: str, *, fails: bool = False) -> None:
         """Let the bank answer for a delayed payment now."""
-        call, session = session_of(self.app.standin, {"session": session_id})
+        call, session = session_of(self.app.standin, session_id)
         settle_delayed(call, session, fails=fails)
 
     def fail_refund(self, refund_id: str, account: str = "") -> None:
@@ -91,7 +95,7 @@ async def running_standin(
     transport: httpx.AsyncBaseTransport | None = None,
     state_file: Path | None = None,
 ) -> AsyncIterator[RunningStandin]:
-    """Serve a stand-in until the block ends. With `transport`, webhooks go there instead of over the network."""
+    """Serve a stand-in until the block ends. With `transport`, webhooks go there, not over the network."""
     listener = loopback_socket(0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     app = create_standin(
@@ -105,9 +109,9 @@ async def running_standin(
         transport=transport,
     )
     stop = asyncio.Event()
-    async with asyncio.TaskGroup() as group:
-        group.create_task(serve_on(listener, app, stop.wait))
-        try:
-            yield RunningStandin(app, url, secret_key, webhook_secret)
-        finally:
-            stop.set()
+    serving = asyncio.get_running_loop().create_task(serve_on(listener, app, stop.wait))
+    try:
+        yield RunningStandin(app, url, secret_key, webhook_secret)
+    finally:
+        stop.set()
+        await serving

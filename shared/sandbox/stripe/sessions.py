@@ -3,6 +3,7 @@
 import secrets
 from typing import Any
 
+from shared.sandbox.stripe import objects
 from shared.sandbox.stripe.catalog import merged_metadata
 from shared.sandbox.stripe.core import Call, Route
 from shared.sandbox.stripe.errors import StripeError, invalid
@@ -10,7 +11,6 @@ from shared.sandbox.stripe.lines import LINE, OLDER_LINE, build_lines, check_tot
 from shared.sandbox.stripe.lists import page_of, where
 from shared.sandbox.stripe.params import PAGING, Fields, Json, Kind
 from shared.sandbox.stripe.people import SHIPPING, living_customer
-from shared.sandbox.stripe.store import Book
 from shared.sandbox.stripe.testcards import CURRENCY_OF
 
 SHORTEST, LONGEST = 30 * 60, 24 * 3600  # seconds ahead that expires_at may be (Stripe: sessions, expires_at)
@@ -49,6 +49,8 @@ SHOWN_AS_GIVEN: Fields = {
 }
 """Parameters that stand unchanged in the session."""
 
+TEXTS = ("after_submit", "shipping_address", "submit", "terms_of_service_acceptance")
+
 SESSION: Fields = {
     **SHOWN_AS_GIVEN,
     "branding_settings": {
@@ -59,8 +61,7 @@ SESSION: Fields = {
         "font_family": Kind.TEXT,
     },
     "currency": Kind.TEXT,
-    "custom_text": {name: {"message": Kind.TEXT} for name in ("after_submit", "shipping_address", "submit",
-                                                              "terms_of_service_acceptance")},
+    "custom_text": {name: {"message": Kind.TEXT} for name in TEXTS},
     "customer": Kind.TEXT,
     "customer_creation": ("always", "if_required"),
     "discounts": [{"coupon": Kind.TEXT}],
@@ -71,7 +72,7 @@ SESSION: Fields = {
     "phone_number_collection": {"enabled": Kind.BOOL},
     "redirect_on_completion": ("always", "if_required", "never"),
     "ui_mode": ("hosted_page", "embedded_page", "elements", "form"),
-}  # fmt: skip
+}
 """What we do. Subscriptions, set-up, shipping and tax are refused by name, never silently ignored."""
 
 BRANDING = {
@@ -83,6 +84,28 @@ BRANDING = {
     "icon": None,
     "logo": None,
 }
+
+SESSION_NULLS = objects.nulls(
+    "after_expiration",
+    "collected_information",
+    "consent",
+    "consent_collection",
+    "currency_conversion",
+    "customer_account",
+    "invoice",
+    "invoice_creation",
+    "payment_intent",
+    "payment_link",
+    "payment_method_configuration_details",
+    "permissions",
+    "recovered_from",
+    "saved_payment_method_options",
+    "setup_intent",
+    "shipping_address_collection",
+    "shipping_cost",
+    "subscription",
+    "wallet_options",
+)
 
 OLDER_SESSION: Fields = {"line_items": [OLDER_LINE], "payment_method_types": [Kind.TEXT]}
 
@@ -110,13 +133,14 @@ def create(call: Call) -> Json:
     expires_at = _expiry(call)
     customer = living_customer(call, params["customer"], "customer") if "customer" in params else None
     if customer is not None and "customer_email" in params:
-        raise invalid(
-            "You may only specify one of these parameters: customer, customer_email.", "customer_email"
-        )
+        raise invalid("You may only specify one of: customer, customer_email.", "customer_email")
     lines = build_lines(call, params.get("line_items", []))
-    take_off(call, lines, params.get("discounts", []))
+    discounts = params.get("discounts", [])
+    take_off(call, lines, discounts)
     total = sum(line["amount_total"] for line in lines)
-    currency = lines[0]["currency"]
+    currency: str = lines[0]["currency"]
+    if str(params.get("currency", currency)).lower() != currency:
+        raise invalid("The currency must be that of the line items.", "currency")
     check_total(total, currency)
     session = _blank(call, ui_mode, expires_at)
     session.update(
@@ -125,9 +149,7 @@ def create(call: Call) -> Json:
         currency=currency,
         customer=customer["id"] if customer else None,
         customer_details=_known_of(customer, params.get("customer_email")),
-        discounts=[
-            {"coupon": discount["coupon"], "promotion_code": None} for discount in params.get("discounts", [])
-        ],
+        discounts=[{**discount, "promotion_code": None} for discount in discounts],
         payment_method_types=_methods(params, currency),
         payment_status="unpaid" if total else "no_payment_required",
     )
@@ -140,54 +162,35 @@ def _blank(call: Call, ui_mode: str, expires_at: int) -> Json:
     params = call.params
     session_id = f"cs_test_a1{secrets.token_hex(29)}"
     hosted = ui_mode == "hosted_page"
+    branding = params.get("branding_settings")
     given = {name: params.get(name) for name in SHOWN_AS_GIVEN}
-    texts = params.get("custom_text", {})
     return {
+        **SESSION_NULLS,
         **given,
         "id": session_id,
         "object": "checkout.session",
         "adaptive_pricing": {"enabled": False},
-        "after_expiration": None,
         "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
-        "branding_settings": {**BRANDING, **params["branding_settings"]} if "branding_settings" in params else None,
+        "branding_settings": {**BRANDING, **branding} if branding else None,
         "client_secret": None if hosted else f"{session_id}_secret_{secrets.token_hex(24)}",
-        "collected_information": None,
-        "consent": None,
-        "consent_collection": None,
         "created": call.now,
-        "currency_conversion": None,
         "custom_fields": [],
-        "custom_text": {name: texts.get(name) for name in ("after_submit", "shipping_address", "submit",
-                                                           "terms_of_service_acceptance")},
-        "customer_account": None,
+        "custom_text": {**dict.fromkeys(TEXTS), **params.get("custom_text", {})},
         "customer_creation": None if "customer" in params else params.get("customer_creation", "if_required"),
         "expires_at": expires_at,
-        "invoice": None,
-        "invoice_creation": None,
         "livemode": False,
         "metadata": params.get("metadata", {}),
         "mode": "payment",
-        "payment_intent": None,
-        "payment_link": None,
         "payment_method_collection": params.get("payment_method_collection", "if_required"),
-        "payment_method_configuration_details": None,
         "payment_method_options": {},
-        "permissions": None,
-        "phone_number_collection": {"enabled": params.get("phone_number_collection", {}).get("enabled", False)},
-        "recovered_from": None,
+        "phone_number_collection": params.get("phone_number_collection", {"enabled": False}),
         "redirect_on_completion": None if hosted else params.get("redirect_on_completion", "always"),
-        "saved_payment_method_options": None,
-        "setup_intent": None,
-        "shipping_address_collection": None,
-        "shipping_cost": None,
         "shipping_options": [],
         "status": "open",
-        "subscription": None,
         "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
         "ui_mode": ui_mode,
         "url": f"{call.standin.public_url}/c/pay/{session_id}" if hosted else None,
-        "wallet_options": None,
-    }  # fmt: skip
+    }
 
 
 def _check_addresses(params: Json, ui_mode: str) -> None:
@@ -264,7 +267,9 @@ def details_of(email: str | None, name: str | None) -> Json:
 
 def show(call: Call, object_id: str) -> Json:
     """GET /v1/checkout/sessions/{id}"""
-    return call.book.get("checkout.session", object_id)
+    session = call.book.get("checkout.session", object_id)
+    lapse(call, session)
+    return session
 
 
 def change(call: Call, object_id: str) -> Json:
@@ -281,6 +286,7 @@ def change(call: Call, object_id: str) -> Json:
 def expire(call: Call, object_id: str) -> Json:
     """POST /v1/checkout/sessions/{id}/expire; StripeError 400 unless it is open."""
     session = call.book.get("checkout.session", object_id)
+    lapse(call, session)
     _must_be_open(session, "expired")
     close_unpaid(call, session)
     return session
@@ -305,10 +311,10 @@ def close_unpaid(call: Call, session: Json) -> None:
     call.emit("checkout.session.expired", session)
 
 
-def expire_due(book: Book, now: int) -> list[Json]:
-    """The open sessions whose time is over."""
-    open_ones = book.tables.get("checkout.session", {}).values()
-    return [session for session in open_ones if session["status"] == "open" and session["expires_at"] <= now]
+def lapse(call: Call, session: Json) -> None:
+    """End an open session whose time is over; any other stays as it is."""
+    if session["status"] == "open" and session["expires_at"] <= call.now:
+        close_unpaid(call, session)
 
 
 def list_sessions(call: Call) -> Json:

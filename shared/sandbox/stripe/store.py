@@ -1,4 +1,4 @@
-"""What the stand-in remembers: objects of each Stripe account, kept in memory and, if wanted, in one JSON file."""
+"""What the stand-in remembers: objects of each Stripe account, in memory and, if wanted, in one JSON file."""
 
 import json
 import os

@@ -64,6 +64,6 @@ TOKENS = {
 """Names that stand for a card in requests, so that no number needs to be sent."""
 
 
-def test_number(method: str, digits: str) -> TestNumber | None:
-    """What this number of this payment method does; None for one that is no test number."""
-    return CARDS.get(digits) if method == "card" else ACCOUNTS.get(method, {}).get(digits)
+def known_number(method: str, digits: str) -> TestNumber:
+    """What this number of this payment method does. Raises KeyError for one that is no test number."""
+    return CARDS[digits] if method == "card" else ACCOUNTS[method][digits]

@@ -1,4 +1,4 @@
-"""Sends events to the webhook endpoint: signed, in the background, again after a failure; tests can interfere."""
+"""Sends events to the webhook endpoint: signed, in the background, again after a failure."""
 
 import asyncio
 import hashlib
@@ -15,7 +15,10 @@ from shared.sandbox.stripe.params import Json
 RETRY_DELAYS = (0.2, 1.0, 3.0, 10.0, 30.0, 120.0, 600.0)
 """Seconds before each further try. Stripe tries for three days with growing pauses; this is that in small."""
 
+AT_ONCE = 16  # deliveries under way at a time, so that an endpoint that is down can't starve the API
+
 Mode = Literal["deliver", "hold", "drop"]
+MODES: tuple[Mode, ...] = ("deliver", "hold", "drop")
 
 
 def signature(payload: bytes, secret: str, stamp: int) -> str:
@@ -25,7 +28,7 @@ def signature(payload: bytes, secret: str, stamp: int) -> str:
 
 
 class Deliveries:
-    """Outgoing events. `hold` keeps them for `deliver_pending`, `drop` forgets them, `copies` repeats them."""
+    """Outgoing events. `hold` keeps them for `deliver_pending`, `drop` loses them, `copies` repeats them."""
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class Deliveries:
         """Event id and answer of each try; 0 = no answer."""
         self._transport = transport
         self._client: httpx.AsyncClient | None = None
+        self._lines = asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def offer(self, event: Json) -> None:
@@ -105,7 +109,9 @@ class Deliveries:
 
     async def _send_until_taken(self, event: Json) -> None:
         for delay in (*RETRY_DELAYS, None):
-            if 200 <= await self.send(event) < 300 or delay is None:
+            async with self._lines:
+                status = await self.send(event)
+            if 200 <= status < 300 or delay is None:
                 return
             await asyncio.sleep(delay)
 

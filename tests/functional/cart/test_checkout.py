@@ -289,3 +289,24 @@ async def test_unfinished_checkouts_are_limited(world: World) -> None:
     await world.put(user_id, kind, 1)
     with pytest.raises(TooManyOpenOrders):
         await world.start(user_id)
+
+
+async def test_answer_that_stays_away_does_not_block_the_order(world: World) -> None:
+    """Stripe replays even its own 5xx under a key: after two minutes we look for the session, and go on without it."""
+    kind = await world.sell()
+    user_id, waiting = await world.buyer(), await world.buyer()
+    for buyer in (user_id, waiting):
+        await world.put(buyer, kind, 1)
+    (order_id,), (other,) = await world.start(user_id), await world.start(waiting)
+    world.payments.unanswered_creates = 2
+    for buyer, order in ((user_id, order_id), (waiting, other)):
+        with pytest.raises(PaymentsUnavailable):
+            await world.hand_over(buyer, order)
+    assert not world.payments.sessions
+    world.clock.advance(minutes=3)
+    world.payments.unanswered_creates = 1
+    assert (await world.hand_over(user_id, order_id)).url
+    assert await world.attempt_states(order_id) == ["failed", "open"]
+    world.clock.advance(minutes=30)
+    world.payments.unanswered_creates = 1
+    assert await world.release(other) == OrderState.EXPIRED

@@ -124,6 +124,10 @@ async def test_no_answer_keeps_the_stock(world: World) -> None:
     world.payments.lost_answers = 1
     assert await world.release(order_id) == OrderState.PENDING
     assert await world.allocated(kind) == 1
+    calls = len(world.payments.calls)
+    assert await world.release(order_id) == OrderState.PENDING
+    assert len(world.payments.calls) == calls, "asked about at most every half minute"
+    world.clock.advance(seconds=30)
     assert await world.release(order_id) == OrderState.EXPIRED
     assert await world.allocated(kind) == 0
 

@@ -64,29 +64,35 @@ def _resolve(annotation: Any, module: str) -> Any:
 
 def _check(value: Any, annotation: Any, path: str, module: str) -> Iterator[str]:
     annotation = _resolve(annotation, module)
-    origin, args = get_origin(annotation), get_args(annotation)
+    origin, args = get_origin(annotation) or annotation, get_args(annotation)
     if origin in (Union, types.UnionType):
         yield from _check_union(value, [_resolve(arg, module) for arg in args], path, module)
     elif origin is Literal:
-        if value not in args:
-            yield f"{path}: {value!r} is none of {args}"
+        yield from _expect(value in args, f"{path}: {value!r} is none of {args}")
     elif origin is list:
-        if not isinstance(value, list):
-            yield f"{path}: {value!r} is no list"
-        else:
-            for index, item in enumerate(value):
-                yield from _check(item, args[0], f"{path}[{index}]", module)
+        yield from _check_list(value, args[0], path, module)
     elif origin is ListObject:
         yield from _check_list_object(value, args[0], path, module)
-    elif origin in (dict, UntypedStripeObject) or annotation in (dict, UntypedStripeObject):
-        if not isinstance(value, dict):
-            yield f"{path}: {value!r} is no object"
-    elif isinstance(annotation, type) and issubclass(annotation, StripeObject):
-        yield from problems(value, annotation, path)
-    elif annotation is not Any:
-        right_kind = isinstance(value, SIMPLE[annotation]) and (annotation is bool) == isinstance(value, bool)
-        if not right_kind:
-            yield f"{path}: {value!r} is no {annotation.__name__}"
+    elif origin in (dict, UntypedStripeObject):
+        yield from _expect(isinstance(value, dict), f"{path}: {value!r} is no object")
+    elif isinstance(origin, type) and issubclass(origin, StripeObject):
+        yield from problems(value, origin, path)
+    elif origin is not Any:
+        fits = isinstance(value, SIMPLE[origin]) and (origin is bool) == isinstance(value, bool)
+        yield from _expect(fits, f"{path}: {value!r} is no {origin.__name__}")
+
+
+def _expect(fits: bool, problem: str) -> Iterator[str]:
+    if not fits:
+        yield problem
+
+
+def _check_list(value: Any, item: Any, path: str, module: str) -> Iterator[str]:
+    if not isinstance(value, list):
+        yield f"{path}: {value!r} is no list"
+        return
+    for index, row in enumerate(value):
+        yield from _check(row, item, f"{path}[{index}]", module)
 
 
 def _check_union(value: Any, options: list[Any], path: str, module: str) -> Iterator[str]:

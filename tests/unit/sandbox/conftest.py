@@ -1,4 +1,4 @@
-"""A running stand-in, the real SDK's client on it, and what a checkout usually asks for."""
+"""The real SDK's client on the running stand-in, and what a checkout usually asks for."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -8,14 +8,7 @@ import pytest
 import stripe
 from quart import Quart, request
 
-from shared.sandbox.stripe.running import RunningStandin, running_standin
-
-
-@pytest.fixture
-async def standin() -> AsyncIterator[RunningStandin]:
-    """A stand-in that sends no webhooks."""
-    async with running_standin() as running:
-        yield running
+from shared.sandbox.stripe.running import RunningStandin
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ async def test_a_lost_answer_before_or_after_the_effect(
 ) -> None:
     """Issue 2 section 5: the replay under the same key makes it one session either way."""
     standin.fail_next(SESSIONS, fault, method="POST")
-    async with connected(standin, timeout=0.2) as hasty:
+    async with connected(standin, timeout=1) as hasty:
         with pytest.raises(stripe.APIConnectionError):
             await hasty.v1.checkout.sessions.create_async(params=wishes(), options=KEYED)
     assert session_count(standin) == effect

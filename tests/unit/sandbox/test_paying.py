@@ -80,7 +80,7 @@ async def test_a_delayed_method_completes_unpaid_and_settles_by_the_clock(
 ) -> None:
     """spec: C3"""
     session = await client.v1.checkout.sessions.create_async(params=wishes())
-    waiting = await standin.pay(session.id, number, method="sepa_debit")
+    waiting = await standin.pay(session.id, iban=number)
     assert (waiting["status"], waiting["payment_status"]) == ("complete", "unpaid")
     assert kinds(standin)[-1] == "checkout.session.completed"
     standin.set_clock(datetime.now(UTC) + timedelta(minutes=1))
@@ -101,7 +101,7 @@ async def test_delayed_methods_can_be_kept_out(
     session = await client.v1.checkout.sessions.create_async(params=wishes(**limits))
     assert session.payment_method_types == ["card"]
     with pytest.raises(StripeError, match="does not take"):
-        await standin.pay(session.id, IBAN, method="sepa_debit")
+        await standin.pay(session.id, iban=IBAN)
 
 
 async def test_nothing_to_pay_needs_no_payment(standin: RunningStandin, client: stripe.StripeClient) -> None:

@@ -1,4 +1,4 @@
-"""Webhooks: signed so that the SDK accepts them, tried again, held, dropped, repeated and reordered on demand."""
+"""Webhooks: signed so that the SDK accepts them, tried again, held, lost, repeated and reordered."""
 
 from collections.abc import AsyncIterator
 
@@ -7,7 +7,7 @@ import pytest
 import stripe
 
 from shared.sandbox.stripe import webhooks
-from shared.sandbox.stripe.running import RunningStandin, running_standin
+from shared.sandbox.stripe.running import WEBHOOK_SECRET, RunningStandin, running_standin
 from tests.unit.sandbox.conftest import Receiver, connected, wishes
 
 PURCHASE = [
@@ -37,7 +37,7 @@ async def buy(standin: RunningStandin, account: str | None = None) -> str:
     return session.id
 
 
-def types(receiver: Receiver, secret: str = "whsec_standin") -> list[str]:
+def types(receiver: Receiver, secret: str = WEBHOOK_SECRET) -> list[str]:
     """The types of what came in, each checked by the SDK's own validator."""
     client = stripe.StripeClient("sk_test_unused")
     return [client.construct_event(payload, header, secret).type for payload, header in receiver.got]

@@ -1,0 +1,33 @@
+"""The demo's data: believable, consistent, put in once."""
+
+from sqlalchemy import func, select
+
+from events.catalogue import Catalogue
+from events.models import Entry, Page
+from events.seed import seed
+from events.views import stand_of_entry
+from shared.clock import ManualClock
+from shared.database import Database
+from shared.settings import ROOT
+from shared.web import Tillgate
+from tests import event_rows
+from tests.support import browser
+
+
+async def test_seed(app: Tillgate, database: Database, clock: ManualClock) -> None:
+    """Three pages, a dozen entries, every kind of sale; a second time nothing; every page can be shown."""
+    for _ in range(2):
+        async with database.sessions.begin() as session:
+            await seed(session, now=clock.now(), owner_id=await event_rows.add_user(session))
+            assert await event_rows.pools_agree(session)
+            assert await session.scalar(select(func.count()).select_from(Page)) == 3
+            entries = (await session.scalars(select(Entry))).all()
+    assert len(entries) >= 12
+    assert {entry.state for entry in entries} == {"draft", "confirmed", "cancelled"}
+    assert all((ROOT / "static/pictures" / entry.picture).is_file() for entry in entries if entry.picture)
+    coming = (await Catalogue(database).coming(clock.now())).entries
+    kinds = {stand_of_entry(entry, clock.now()).kind for entry in coming}
+    assert kinds >= {"on_sale", "few_left", "sold_out", "not_yet"}
+    assert {0} < {price for entry in coming for price in entry.prices}
+    for path in ["/", *{f"/p/{entry.page.slug}" for entry in coming}, *(entry.href for entry in coming)]:
+        assert (await browser(app).get(path)).status_code == 200
