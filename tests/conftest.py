@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
+import structlog
 
 from shared import migrate
 from shared.clock import ManualClock
@@ -30,6 +31,12 @@ ROOM = 2**30  # bytes
 PREFIX = "tillgate-tests-"
 FORGOTTEN = 3600  # seconds
 SERVER = pytest.StashKey[EmbeddedPostgres]()
+
+
+def pytest_configure() -> None:
+    """Plain tracebacks in the log, as the program draws them: rich's, with all local variables, take seconds each."""
+    renderer = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], renderer])
 
 
 def start_server() -> EmbeddedPostgres:
