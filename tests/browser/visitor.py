@@ -17,6 +17,9 @@ PHONE: dict[str, Any] = {
 }
 DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
 
+ORDER = re.compile(r"/orders/[0-9a-f-]{36}")
+CONFIRMATION = re.compile(ORDER.pattern + "/confirmation")
+
 
 def new_address() -> str:
     """An e-mail address nobody else has."""
