@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, async_playwright
+from playwright.async_api import Browser, BrowserContext, async_playwright, expect
 
 from shared.app import create_app
 from shared.identity.guard import CurrentUser, cookie_for
@@ -21,6 +21,9 @@ from tests.conftest import TEMPLATE, fresh_database
 
 RESULTS = ROOT / "test-results"
 FAILED = pytest.StashKey[bool]()
+
+PATIENCE = 15_000  # milliseconds until something that does not come has failed to come
+expect.set_options(timeout=PATIENCE)
 
 Visit = Callable[..., Awaitable[Visitor]]
 
@@ -77,7 +80,7 @@ async def visit(
         device: dict[str, Any] = DESKTOP, *, signed_in: bool = False, email: str = "", **more: Any
     ) -> Visitor:
         context = await chromium.new_context(base_url=shop.url, **{**device, **more})
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE)
         contexts.append(context)
         complaints.listen_to(context)
         page, touch = await context.new_page(), bool(device.get("has_touch"))

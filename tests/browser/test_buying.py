@@ -8,13 +8,11 @@ from playwright.async_api import expect
 
 from tests.browser.conftest import Visit
 from tests.browser.running import RunningShop, Sale
-from tests.browser.visitor import DESKTOP, PHONE, Visitor
+from tests.browser.visitor import CONFIRMATION, DESKTOP, ORDER, PHONE, Visitor
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 DEVICES = [pytest.param(PHONE, id="phone"), pytest.param(DESKTOP, id="desktop")]
-ORDER = re.compile(r"/orders/[0-9a-f-]{36}")
-CONFIRMATION = re.compile(r"/orders/[0-9a-f-]{36}/confirmation")
 
 
 async def sees_qr_code(visitor: Visitor, sale: Sale) -> None:

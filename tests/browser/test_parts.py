@@ -1,20 +1,22 @@
 """The scripts of the design in a real browser: they help, and nothing depends on them."""
 
 import asyncio
-import shutil
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
+import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 from quart import Response, render_template_string, request
 
 from tests.unit.test_ui_macros import NOW, gallery, make_app
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 QUICK = """{% extends "base.html" %}{% import "_macros/ui.html" as ui %}{% block main %}
 <form hx-post="/quick" hx-target="#said">{{ ui.button("Add to cart") }}</form><p id="said"></p>{% endblock %}"""
@@ -65,14 +67,12 @@ async def served(posted: list[dict[str, str]]) -> AsyncIterator[str]:
     await server
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield chromium
-        await chromium.close()
+@pytest_asyncio.fixture(loop_scope="session")
+async def browser(chromium: Browser) -> AsyncIterator[Browser]:
+    """The one Chromium of this process; what a test opened is closed after it."""
+    yield chromium
+    for context in chromium.contexts:
+        await context.close()
 
 
 async def opened(browser: Browser, address: str, **context: object) -> Page:

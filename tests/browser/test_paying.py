@@ -7,13 +7,10 @@ from playwright.async_api import expect
 
 from tests.browser.conftest import Visit
 from tests.browser.running import RunningShop
-from tests.browser.visitor import DESKTOP, PHONE, Visitor
+from tests.browser.visitor import CONFIRMATION, DESKTOP, ORDER, PHONE, Visitor
 from tests.eventually import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-ORDER = re.compile(r"/orders/[0-9a-f-]{36}")
-CONFIRMATION = re.compile(r"/orders/[0-9a-f-]{36}/confirmation")
 
 
 async def at_the_till(shop: RunningShop, visit: Visit, title: str, **of_sale: object) -> tuple[Visitor, str]:

@@ -17,6 +17,9 @@ PHONE: dict[str, Any] = {
 }
 DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
 
+ORDER = re.compile(r"/orders/[0-9a-f-]{36}")
+CONFIRMATION = re.compile(ORDER.pattern + "/confirmation")
+
 
 def new_address() -> str:
     """An e-mail address nobody else has."""
@@ -42,7 +45,7 @@ class Visitor:
         await (target.tap() if self._touch else target.click())
 
     async def sees(self, text: str | re.Pattern[str]) -> None:
-        """These words are on the page, or come within five seconds."""
+        """These words are on the page, or come before long."""
         await expect(self.page.get_by_text(text).first).to_be_visible()
 
     async def is_at(self, path: str | re.Pattern[str]) -> None:
