@@ -176,7 +176,7 @@ async def send(
     """Send, or replay, an attempt's stored request; the buyer's customer is made first if there is none yet."""
     request = attempt.request
     if "customer" not in request:
-        async with sessions() as session:
+        async with sessions.reading() as session:
             installation = await installation_id(session)
         customer_id = await payments.customer_for(
             user_id=order.user_id,
@@ -203,7 +203,7 @@ async def obtain(
         except PaymentsUnavailable:
             if age < UNANSWERED:
                 raise
-    async with sessions() as session:
+    async with sessions.reading() as session:
         stored = await session.get_one(CheckoutAttempt, attempt.id)
     if "customer" not in stored.request:
         return None  # it was never sent

@@ -21,7 +21,7 @@ from shared import audit
 from shared.contracts.dtos import CartSummaryDTO, PageDTO
 from shared.contracts.protocols import CalendarService, PaymentsRefused, SoldOut
 from shared.contracts.states import OrderState
-from shared.database import Sessions, retrying
+from shared.database import Sessions, lock_user, retrying
 from shared.errors import AppError, Conflict, NotFound
 from shared.identity.users import email_of
 
@@ -84,7 +84,7 @@ async def start(
 async def _reserve(
     session: AsyncSession, till: Till, *, user_id: UUID, seen: str, page_id: UUID | None, now: datetime
 ) -> list[UUID]:
-    await orders.lock_user(session, user_id)
+    await lock_user(session, user_id)
     same = await orders.orders_of_cart(session, user_id=user_id, fingerprint=seen)
     if same:
         return [order.id for order in same]
@@ -173,7 +173,7 @@ async def _place(
 
 async def _free_lapsed(sessions: Sessions, till: Till, short: SoldOut, *, now: datetime) -> bool:
     """Release up to five lapsed orders of the short pools; True if any stock came free."""
-    async with sessions() as session:
+    async with sessions.reading() as session:
         lapsed = await till.calendar.lapsed_orders(
             session, ticket_type_ids=[line.ticket_type_id for line in short.lines], now=now
         )
@@ -205,7 +205,7 @@ async def hand_over(
         facts = None
     if facts is None:
         return await _with_new_attempt(sessions, till, order, attempt, now=now)
-    async with sessions.begin() as session:
+    async with sessions.single() as session:
         stored = await attempts.store_session(session, attempt.id, facts)
     if not stored:
         await till.payments.expire_session(facts.id, stripe_account=facts.stripe_account)
@@ -217,7 +217,7 @@ async def _with_new_attempt(
     sessions: Sessions, till: Till, order: Order, attempt: CheckoutAttempt, *, now: datetime
 ) -> Handover:
     """No session stands under the old attempt's key, and none will: the order gets a new one."""
-    async with sessions.begin() as session:
+    async with sessions.single() as session:
         await attempts.end_attempt(session, attempt.id, "failed")
     return await hand_over(sessions, till, order_id=order.id, user_id=order.user_id, now=now)
 

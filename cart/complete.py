@@ -29,7 +29,7 @@ async def continue_session(
 
     Raises NotFound for a session that is not the user's, SessionExpired where Stripe says that it is not open.
     """
-    async with sessions() as session:
+    async with sessions.reading() as session:
         attempt = await attempts.attempt_of_session(session, session_id)
         if attempt is None:
             raise NotFound
@@ -59,7 +59,7 @@ async def complete(
     Raises NotFound where Stripe does not know the session, it is not complete, or it is not ours. A stranger's guess
     costs no call: Stripe is asked only about a session or an order that we know.
     """
-    async with sessions() as session:
+    async with sessions.reading() as session:
         attempt = await attempts.attempt_of_session(session, session_id)
         hinted = await session.get(Order, order_hint) if attempt is None and order_hint else None
     known = attempt or hinted
@@ -82,7 +82,7 @@ async def check(sessions: Sessions, till: Till, *, order_id: UUID, user_id: UUID
 
     Raises NotFound for another's order, NotComplete where the checkout has not been completed.
     """
-    async with sessions() as session:
+    async with sessions.reading() as session:
         order = await orders.own_order(session, order_id, user_id=user_id)
         attempt: CheckoutAttempt | None = None
         if order.state == OrderState.PENDING:

@@ -44,7 +44,7 @@ async def receive(
 
 
 async def _store(sessions: Sessions, event: EventFacts, body: bytes, *, now: datetime) -> None:
-    async with sessions.begin() as session:
+    async with sessions.single() as session:
         await session.execute(
             insert(WebhookEvent)
             .values(
@@ -93,7 +93,7 @@ async def process(sessions: Sessions, till: Till, event: EventFacts, *, now: dat
 
 async def process_left_over(sessions: Sessions, till: Till, *, now: datetime) -> int:
     """Carry out events whose effect failed or was cut off; the worker's sweep. One failure does not stop the rest."""
-    async with sessions() as session:
+    async with sessions.reading() as session:
         rows = list(
             await session.scalars(
                 select(WebhookEvent)

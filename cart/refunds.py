@@ -104,7 +104,7 @@ async def _take(sessions: Sessions, *, now: datetime) -> UUID | None:
 
 
 async def _send(sessions: Sessions, payments: Payments, refund_id: UUID, *, now: datetime) -> None:
-    async with sessions() as session:
+    async with sessions.reading() as session:
         refund = await session.get_one(Refund, refund_id)
         payment = await session.get_one(Payment, refund.payment_id)
         installation = await installation_id(session)

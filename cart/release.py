@@ -32,7 +32,7 @@ async def release(
     A lapse (`to` expired) of an order whose hold was extended meanwhile, or that another process has just asked Stripe
     about, does nothing: in a rush, many find the same lapsed orders at once.
     """
-    async with sessions() as session:
+    async with sessions.reading() as session:
         order = await session.get_one(Order, order_id)
         attempt = await attempts.active_attempt(session, order_id)
     if order.state != OrderState.PENDING or _still_held(order, to, now):
@@ -95,7 +95,7 @@ async def _expire(
 
 async def release_lapsed(sessions: Sessions, till: Till, *, now: datetime) -> int:
     """Release all orders whose hold is over; the worker's sweep. Returns how many were looked at."""
-    async with sessions() as session:
+    async with sessions.reading() as session:
         lapsed = await orders.lapsed_orders(session, now=now)
     for order_id in lapsed:
         await release(sessions, till, order_id=order_id, now=now)

@@ -122,7 +122,7 @@ async def _page_id(slug: str) -> UUID | None:
     """The id of the page named in a form; None for the whole cart."""
     if not slug:
         return None
-    async with shop().database.sessions() as session:
+    async with shop().database.sessions.reading() as session:
         page = await shop().services.calendar.get_page_by_slug(session, slug)
     if page is None:
         raise NotFound
@@ -247,7 +247,7 @@ async def cancel(order_id: UUID) -> ResponseReturnValue:
     """Give the tickets of an unfinished order back."""
     user = await require_user()
     app = shop()
-    async with app.database.sessions() as session:
+    async with app.database.sessions.reading() as session:
         order = await orders.own_order(session, order_id, user_id=user.id)
     if order.state not in (OrderState.PENDING, OrderState.CANCELLED):  # cancelled: pressed twice
         return await _show_order("cart/order.html", order_id, status=409, notice=NOT_GIVEN_BACK)

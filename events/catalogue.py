@@ -5,7 +5,7 @@ Availability may be a second old here and says so to nobody: the claim is exact 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
@@ -19,6 +19,8 @@ from events.offers import ENTRY_POOL, OFFER_COLUMNS, TYPE_POOL, Offer
 from events.views import EntryView, PageView, TypeView
 from shared.contracts.states import EntryState
 from shared.database import Database
+
+Query = Select[*tuple[Any, ...]]
 
 KEPT_FOR = 1.0
 MOST_KEPT = 2000
@@ -44,30 +46,27 @@ class Catalogue:
 
     async def coming(self, now: datetime) -> Snapshot:
         """Confirmed entries of all pages that are not over, the hundred soonest first."""
-        coming = select(Entry.id).where(Entry.state == EntryState.CONFIRMED, Entry.ends_at > now)
-        query = _query().where(Entry.id.in_(coming.order_by(Entry.starts_at, Entry.id).limit(MOST_ENTRIES)))
-        return await self._get((), lambda: self._read(query))
+        return await self._get((), lambda: _coming(now))
 
     async def page(self, slug: str, now: datetime) -> Snapshot:
         """A page with its coming entries; `page` None where there is none at this address."""
-        query = _query(Entry.state == EntryState.CONFIRMED, Entry.ends_at > now).where(Page.slug == slug)
-        return await self._get((slug,), lambda: self._read(query))
+        return await self._get((slug,), lambda: _of_page(slug, now))
 
     async def entry(self, page_slug: str, slug: str) -> Snapshot:
         """One entry that is not a draft, past or cancelled too; no entries where there is none at this address."""
-        query = _query().where(Page.slug == page_slug, Entry.slug == slug, Entry.state != EntryState.DRAFT)
-        return await self._get((page_slug, slug), lambda: self._read(query))
+        return await self._get((page_slug, slug), lambda: _one_entry(page_slug, slug))
 
     def forget(self) -> None:
         """Read everything anew."""
         self._kept.clear()
 
-    async def _get(self, key: tuple[str, ...], read: Callable[[], Awaitable[Snapshot]]) -> Snapshot:
+    async def _get(self, key: tuple[str, ...], query: Callable[[], Query]) -> Snapshot:
+        """What is kept, or what the query finds; to build that costs more than to answer from what is kept."""
         until, future = self._kept.get(key, (0.0, None))
         if future is None or until <= self._tick():
             if len(self._kept) >= MOST_KEPT:
                 self.forget()
-            future = asyncio.ensure_future(read())
+            future = asyncio.ensure_future(self._read(query()))
             self._kept[key] = (self._tick() + KEPT_FOR, future)
         try:
             # shielded: the others wait for the same reading when the first asker goes away
@@ -76,7 +75,7 @@ class Catalogue:
             self._kept.pop(key, None)
             raise
 
-    async def _read(self, query: Select[*tuple[Any, ...]]) -> Snapshot:
+    async def _read(self, query: Query) -> Snapshot:
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
         return _snapshot(rows)
@@ -104,7 +103,20 @@ _NEXT_LAPSE = (
 _AFTER_PAGE, _AFTER_ENTRY = len(_PAGE), len(_PAGE) + len(_ENTRY)
 
 
-def _query(*of_entries: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+def _coming(now: datetime) -> Query:
+    coming = select(Entry.id).where(Entry.state == EntryState.CONFIRMED, Entry.ends_at > now)
+    return _query().where(Entry.id.in_(coming.order_by(Entry.starts_at, Entry.id).limit(MOST_ENTRIES)))
+
+
+def _of_page(slug: str, now: datetime) -> Query:
+    return _query(Entry.state == EntryState.CONFIRMED, Entry.ends_at > now).where(Page.slug == slug)
+
+
+def _one_entry(page_slug: str, slug: str) -> Query:
+    return _query().where(Page.slug == page_slug, Entry.slug == slug, Entry.state != EntryState.DRAFT)
+
+
+def _query(*of_entries: ColumnElement[bool]) -> Query:
     """Page, entry and type side by side; a page without entries that meet the conditions is still a row."""
     return (
         select(*_PAGE, *_ENTRY, TicketType.text, _NEXT_LAPSE, *OFFER_COLUMNS)

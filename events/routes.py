@@ -1,6 +1,7 @@
 """The shop's public pages, the buy form, the ticket's page. A route parses, calls one function, renders."""
 
 import re
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from quart import Blueprint, Response, render_template, request, session
@@ -32,12 +33,12 @@ def catalogue() -> Catalogue:
     return kept
 
 
-async def _kept_for_visitors(snapshot: Snapshot, template: str, **context: object) -> str:
+async def _kept_for_visitors(snapshot: Snapshot, render: Callable[[], Awaitable[str]]) -> str:
     """A page that is the same for every visitor who asks nothing more: rendered once while its snapshot is kept."""
     if await current_user() is not None or session.get("_flashes") or request.query_string:
-        return await render_template(template, **context)
+        return await render()
     if snapshot.html is None:
-        snapshot.html = await render_template(template, **context)
+        snapshot.html = await render()
     return snapshot.html
 
 
@@ -46,8 +47,12 @@ async def home() -> ResponseReturnValue:
     """The coming events of all pages."""
     moment = now()
     snapshot = await catalogue().coming(moment)
-    rows = [(entry, stand_of_entry(entry, moment)) for entry in snapshot.entries]
-    return await _kept_for_visitors(snapshot, "events/home.html", rows=rows)
+
+    async def render() -> str:
+        rows = [(entry, stand_of_entry(entry, moment)) for entry in snapshot.entries]
+        return await render_template("events/home.html", rows=rows)
+
+    return await _kept_for_visitors(snapshot, render)
 
 
 @blueprint.get("/p/<page>")
@@ -57,16 +62,24 @@ async def page(page: str) -> ResponseReturnValue:
     snapshot = await catalogue().page(page, moment)
     if snapshot.page is None:
         raise NotFound
-    rows = [(entry, stand_of_entry(entry, moment)) for entry in snapshot.entries]
-    return await _kept_for_visitors(snapshot, "events/page.html", page=snapshot.page, rows=rows)
+
+    async def render() -> str:
+        rows = [(entry, stand_of_entry(entry, moment)) for entry in snapshot.entries]
+        return await render_template("events/page.html", page=snapshot.page, rows=rows)
+
+    return await _kept_for_visitors(snapshot, render)
 
 
 @blueprint.get("/p/<page>/<entry>")
 async def entry(page: str, entry: str) -> ResponseReturnValue:
     """An event with its buy form; after buying, with "Added to cart" (spec: B13)."""
     shown, snapshot = await _entry(page, entry)
-    context = await _entry_context(shown, Choice())
-    return await _kept_for_visitors(snapshot, "events/entry.html", **context, added=await _just_added())
+
+    async def render() -> str:
+        context = await _entry_context(shown, Choice())
+        return await render_template("events/entry.html", **context, added=await _just_added())
+
+    return await _kept_for_visitors(snapshot, render)
 
 
 @blueprint.post("/p/<page>/<entry>/buy")

@@ -24,9 +24,8 @@ from sqlalchemy.ext.asyncio import (
     async_sessionmaker,
     create_async_engine,
 )
-from sqlalchemy.orm import DeclarativeBase, Session, SessionTransaction
+from sqlalchemy.orm import DeclarativeBase, ORMExecuteState, Session, SessionTransaction, UOWTransaction
 
-Sessions = async_sessionmaker[AsyncSession]
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -87,6 +86,44 @@ def _note_end(session: Session, transaction: SessionTransaction) -> None:
         _open_transactions[task] = _open_transactions.get(task, 1) - 1
 
 
+class ReadingSession(TrackedSession):
+    """Refuses to write: in autocommit, half of a change could stay."""
+
+
+class WriteWhileReading(RuntimeError):
+    """A session made for reading was asked to write: a bug in our code."""
+
+
+@event.listens_for(ReadingSession, "do_orm_execute")
+def _refuse_statement(state: ORMExecuteState) -> None:
+    if not state.is_select:
+        raise WriteWhileReading
+
+
+@event.listens_for(ReadingSession, "before_flush")
+def _refuse_flush(_session: Session, _context: UOWTransaction, _instances: object) -> None:
+    raise WriteWhileReading
+
+
+class Sessions(async_sessionmaker[AsyncSession]):
+    """What processes take: `begin()` for a transaction, `reading()` and `single()` where none is needed.
+
+    BEGIN and COMMIT are two round trips; under READ COMMITTED each statement sees its own moment with them and without.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        super().__init__(engine, expire_on_commit=False, sync_session_class=TrackedSession)
+        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    def reading(self) -> AsyncSession:
+        """A session for any number of SELECTs that lock nothing."""
+        return self(bind=self._autocommit, sync_session_class=ReadingSession)
+
+    def single(self) -> AsyncSession:
+        """A session for one statement that writes; it stands as soon as it is done."""
+        return self(bind=self._autocommit)
+
+
 class OpenTransaction(RuntimeError):
     """A network call was tried while this task has a database transaction open: a bug in our code."""
 
@@ -119,9 +156,7 @@ class Database:
             },
         )
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        self.sessions: Sessions = async_sessionmaker(
-            self.engine, expire_on_commit=False, sync_session_class=TrackedSession
-        )
+        self.sessions = Sessions(self.engine)
 
     def read(self) -> AsyncConnection:
         """`async with database.read() as connection`: each statement stands alone; for hot public pages."""

@@ -8,9 +8,8 @@ from quart import Response, request
 from shared.access import KEEPABLE_ENDPOINTS, ORIGIN_EXEMPT_ENDPOINTS
 from shared.errors import Forbidden
 from shared.settings import Settings
-from shared.web import Tillgate, shop
+from shared.web import SAFE_METHODS, Tillgate, shop
 
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 YEAR = 365 * 24 * 60 * 60
 WEEK = 7 * 24 * 60 * 60
 

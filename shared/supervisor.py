@@ -55,8 +55,8 @@ class Supervisor:
 
     def start(
         self, name: str, module: Sequence[str], env: Mapping[str, str], *, ready_url: str | None = None
-    ) -> None:
-        """Start `python -m <module …>`; what it writes goes to a file of its own."""
+    ) -> int:
+        """Start `python -m <module …>`; what it writes goes to a file of its own. Returns its process id."""
         self._logs.mkdir(parents=True, exist_ok=True)
         log = self._logs / f"{name.replace(' ', '-')}.log"
         with log.open("wb") as output:
@@ -71,6 +71,7 @@ class Supervisor:
                 preexec_fn=die_with_parent(signal.SIGTERM),
             )
         self._children.append(Child(name, process, log, ready_url))
+        return process.pid
 
     def wait_until_ready(self) -> None:
         """Until each child answers at its address. Raises ChildEnded, also when that takes over a minute."""

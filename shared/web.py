@@ -22,6 +22,8 @@ from shared.settings import Settings
 
 log = structlog.get_logger()
 
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
 Sweep = Callable[[datetime], Awaitable[int]]
 """Does the due work of one kind; takes the time, returns how many rows it handled."""
 
@@ -48,9 +50,10 @@ def now() -> datetime:
 
 
 def db_session() -> AsyncSession:
-    """This request's session; its transaction begins with the first statement."""
+    """This request's session; its transaction begins with the first statement. A GET only reads, without one."""
     if "db_session" not in g:
-        g.db_session = shop().database.sessions()
+        sessions = shop().database.sessions
+        g.db_session = sessions.reading() if request.method in SAFE_METHODS else sessions()
     return cast("AsyncSession", g.db_session)
 
 
@@ -104,7 +107,7 @@ def error_body(message: str, details: dict[str, Any], code: str) -> dict[str, An
 
 
 async def _show_app_error(error: AppError) -> tuple[Response | str, int]:
-    if isinstance(error, SignInRequired) and not is_api() and request.method == "GET":
+    if isinstance(error, SignInRequired) and not is_api() and request.method in ("GET", "HEAD"):
         target = request.full_path.rstrip("?")
         return see_other(f"/sign-in?{urlencode({'next': target})}"), 303
     return await show_error(error.status, error.message, error.details, error.code)

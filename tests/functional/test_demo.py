@@ -3,10 +3,8 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.request import urlopen
@@ -16,9 +14,12 @@ import pytest
 
 from shared.embedded import EmbeddedPostgres
 from shared.settings import ROOT
+from tests.ports import four_free_ports
 
 pytestmark = pytest.mark.timeout(240)
-SECOND_START = 15  # seconds; under 5 on a machine that does nothing else, which a test run cannot ask for
+# The second start takes under 5 seconds on two idle cores. A test cannot ask for an idle machine, so it holds the
+# work against a limit: seconds of processor time, of all parts together, with room for a crowded machine.
+SECOND_START = 15
 
 
 class RunningDemo:
@@ -28,7 +29,6 @@ class RunningDemo:
         mine = {
             name: value for name, value in os.environ.items() if not name.startswith(("STRIPE_", "DATABASE_"))
         }
-        self.started = time.monotonic()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "shared", "demo", "--port", str(port)],
             cwd=ROOT,
@@ -39,13 +39,13 @@ class RunningDemo:
         )
         self.screen = ""
 
-    def wait_for_screen(self) -> float:
-        """Read until the last line of the screen; seconds since the start."""
+    def wait_for_screen(self) -> None:
+        """Read until the last line of the screen."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.screen += line
             if "Ctrl-C stops everything" in line:
-                return time.monotonic() - self.started
+                return
         raise AssertionError(self.screen)
 
     def parts(self) -> list[psutil.Process]:
@@ -77,23 +77,6 @@ def start(tmp_path: Path) -> Iterator[Start]:
             demo.process.terminate()
         demo.end()
     EmbeddedPostgres(tmp_path / "postgres").remove()
-
-
-def four_free_ports() -> int:
-    """The first of four in a row that nobody listens on."""
-    for first in range(20000 + os.getpid() % 20000, 60000, 4):
-        probes = [socket.socket() for _ in range(4)]
-        try:
-            for port, probe in enumerate(probes, first):
-                probe.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        else:
-            return first
-        finally:
-            for probe in probes:
-                probe.close()
-    raise AssertionError("no four free ports")
 
 
 def page(address: str) -> str:
@@ -130,8 +113,10 @@ def test_demo_from_start_to_stop(start: Start) -> None:
     assert not any(part.is_running() for part in parts)
 
     again = start(port)
-    assert again.wait_for_screen() < SECOND_START
+    again.wait_for_screen()
     parts = again.parts()
+    times = [part.cpu_times() for part in (psutil.Process(again.process.pid), *parts)]
+    assert sum(spent.user + spent.system for spent in times) < SECOND_START
     (worker,) = (part for part in parts if part.cmdline()[-1:] == ["worker"])
     worker.kill()
     assert "worker ended with status -9" in again.end()
