@@ -249,7 +249,8 @@ def test_every_form_leads_somewhere(shop: Shop) -> None:
         ):
             if action := re.search(r'action="([^"#]+)', tag):
                 method = "POST" if 'method="post"' in tag else "GET"
-                assert addresses.match(re.sub(r"{{.*?}}", str(new_id()), action[1]), method=method), path
+                address, _, _ = re.sub(r"{{.*?}}", str(new_id()), action[1]).partition("#")
+                assert addresses.match(address, method=method), path
                 forms += 1
     assert forms > 10
 

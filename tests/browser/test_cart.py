@@ -1,0 +1,59 @@
+"""The cart and the buy form with scripts: what is changed is sent by itself and shown everywhere at once."""
+
+import re
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.conftest import Visit
+from tests.browser.running import RunningShop
+from tests.browser.visitor import PHONE
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_a_changed_number_is_sent_by_itself(shop: RunningShop, visit: Visit) -> None:
+    """Line, badge and the total at the bottom edge of a phone follow; the finger stays where it is (spec: B11)."""
+    sale = await shop.sell("Long Division", cost=1500)
+    visitor = await visit(PHONE, signed_in=True)
+    await visitor.put_into_cart(sale, 1)
+    await visitor.page.goto("/cart")
+    total = visitor.page.locator("#sticky .total")
+    await expect(total).to_be_in_viewport()
+    await visitor.press(re.compile("^One more"))
+    await expect(total).to_have_text("€30.00")
+    await expect(visitor.page.locator(".count")).to_have_text("2")
+    await expect(visitor.page.get_by_role("button", name=re.compile("^One more"))).to_be_focused()
+    await expect(visitor.page.get_by_role("button", name="Update")).to_be_hidden()
+    await visitor.in_cart(sale).fill("0")
+    await visitor.in_cart(sale).blur()
+    await visitor.sees("Your cart is empty")
+    await expect(visitor.page.locator("#sticky")).to_be_hidden()
+
+
+async def test_a_refused_number_is_told_at_its_line(shop: RunningShop, visit: Visit) -> None:
+    """The number stays to be mended, the total stays true, and the checkout can go on (spec: B11, B12)."""
+    sale = await shop.sell("Too Many Cooks", cost=1500)
+    visitor = await visit(PHONE, signed_in=True)
+    await visitor.put_into_cart(sale, 1)
+    await visitor.page.goto("/cart")
+    await visitor.in_cart(sale).fill("49")
+    await visitor.in_cart(sale).blur()
+    await expect(visitor.page.locator(".stub .field__error")).to_be_visible()
+    await expect(visitor.in_cart(sale)).to_have_value("49")
+    await expect(visitor.page.locator("#sticky .total")).to_have_text("€15.00")
+    await visitor.press("Check out")
+    await visitor.at_payment()
+
+
+async def test_the_buy_button_wakes_and_the_answer_is_in_sight(shop: RunningShop, visit: Visit) -> None:
+    """On a phone the button stands outside of the form that the answer replaces (spec: B13)."""
+    sale = await shop.sell("Once More", cost=1500)
+    visitor = await visit(PHONE, signed_in=True)
+    await visitor.put_into_cart(sale, 1)
+    await expect(visitor.page.get_by_text("Added to cart: 1 ticket.")).to_be_in_viewport()
+    await visitor.field(sale).fill("2")
+    await visitor.press("Add to cart")
+    await expect(visitor.page.get_by_text("Added to cart: 2 tickets.")).to_be_in_viewport()
+    await visitor.press("Add to cart")
+    await expect(visitor.page.get_by_text("Choose at least one ticket.")).to_be_in_viewport()
