@@ -21,7 +21,7 @@ from shared import audit
 from shared.contracts.dtos import CartSummaryDTO, PageDTO
 from shared.contracts.protocols import CalendarService, PaymentsRefused, SoldOut
 from shared.contracts.states import OrderState
-from shared.database import Sessions, retrying
+from shared.database import Sessions, lock_user, retrying
 from shared.errors import AppError, Conflict, NotFound
 from shared.identity.users import email_of
 
@@ -84,14 +84,15 @@ async def start(
 async def _reserve(
     session: AsyncSession, till: Till, *, user_id: UUID, seen: str, page_id: UUID | None, now: datetime
 ) -> list[UUID]:
-    await orders.lock_user(session, user_id)
+    await lock_user(session, user_id)
     same = await orders.orders_of_cart(session, user_id=user_id, fingerprint=seen)
     if same:
         return [order.id for order in same]
-    summary = of_page(await _read_cart(session, till.calendar, user_id), page_id)
-    if not summary.lines:
+    cart = await _read_cart(session, till.calendar, user_id)
+    if not cart.lines:
         raise EmptyCart
-    if fingerprint(summary.lines) != seen:
+    summary = of_page(cart, page_id)
+    if not summary.lines or fingerprint(summary.lines) != seen:
         raise CartChanged
     if await orders.count_open_orders(session, user_id) >= MAX_OPEN_ORDERS:
         raise TooManyOpenOrders

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
@@ -16,15 +16,6 @@ from shared.contracts.states import OrderState, order_sources_of
 from shared.errors import NotFound
 
 CLOSED = (OrderState.PAID, OrderState.FAILED, OrderState.EXPIRED, OrderState.CANCELLED)
-CHECKOUT_LOCK = 7117  # first key of the advisory lock; the second is a hash of the user's id
-
-
-async def lock_user(session: AsyncSession, user_id: UUID) -> None:
-    """One checkout at a time per user: two clicks, two tabs and two devices wait for each other."""
-    await session.execute(
-        text("SELECT pg_advisory_xact_lock(:space, hashtext(:user))"),
-        {"space": CHECKOUT_LOCK, "user": str(user_id)},
-    )
 
 
 async def add_order(

@@ -7,18 +7,19 @@ from quart.typing import ResponseReturnValue
 
 from cart import checkout, complete, orders
 from cart.order_page import order_view
-from cart.quote import CartChanged, fingerprint
+from cart.quote import fingerprint
 from cart.release import release
 from cart.till import Till
 from shared.contracts.protocols import PaymentsUnavailable, SoldOut
 from shared.contracts.states import OrderState
-from shared.errors import AppError, Invalid, NotFound
+from shared.errors import AppError, Conflict, Invalid, NotFound
 from shared.identity.guard import current_user, require_user
 from shared.ids import parse_id
 from shared.web import db_session, now, see_other, shop, wants_fragment
 
 blueprint = Blueprint("cart", __name__)
 
+NOT_GIVEN_BACK = "This order is settled, so its tickets can no longer be given back here."
 MAX_QUANTITY = 999  # what a field may say at all; the type's own limit is the calendar's to check
 
 
@@ -47,18 +48,21 @@ async def cart() -> ResponseReturnValue:
 async def _show_cart(
     *, status: int = 200, errors: dict[str, str] | None = None, notice: str = ""
 ) -> tuple[str, int]:
+    """`errors` by the line they belong to; one whose line is not in the cart is told above it."""
     user = await require_user()
     session = db_session()
     summary = await shop().services.cart.cart_summary(session, user_id=user.id)
     g.badge_count = summary.count
+    lines = {str(line.ref_id) for line in summary.lines}
+    elsewhere = (text for ref, text in (errors or {}).items() if ref not in lines)
     body = await render_template(
-        "cart/_cart.html" if wants_fragment() else "cart/cart.html",
+        "cart/_changed.html" if wants_fragment() else "cart/cart.html",
         summary=summary,
         fingerprint=fingerprint(summary.lines),
         page_fingerprints={group.page.id: fingerprint(group.lines) for group in summary.groups},
         open_orders=await orders.open_orders(session, user.id),
         errors=errors or {},
-        notice=notice,
+        notice=notice or " ".join(elsewhere),
         now=now(),
     )
     return body, status
@@ -141,7 +145,7 @@ async def start_checkout() -> ResponseReturnValue:
         order_ids = await checkout.start(
             sessions, till(), user_id=user.id, seen=form.get("fingerprint", ""), page_id=page_id, now=moment
         )
-    except (SoldOut, CartChanged, Invalid) as error:
+    except (SoldOut, Conflict, Invalid) as error:
         return await _show_cart(status=error.status, notice=describe(error))
     if len(order_ids) > 1:
         return see_other(f"/orders/{order_ids[0]}")
@@ -229,10 +233,13 @@ async def confirmation(order_id: UUID) -> ResponseReturnValue:
     return await _show_order("cart/confirmation.html", order_id)
 
 
-async def _show_order(template: str, order_id: UUID) -> ResponseReturnValue:
+async def _show_order(
+    template: str, order_id: UUID, *, status: int = 200, notice: str = ""
+) -> ResponseReturnValue:
     user = await require_user()
     view = await order_view(db_session(), shop().services.calendar, order_id=order_id, user_id=user.id)
-    return await render_template(template, view=view, order=view.order, now=now())
+    body = await render_template(template, view=view, order=view.order, notice=notice, now=now())
+    return body, status
 
 
 @blueprint.post("/orders/<uuid:order_id>/cancel")
@@ -241,7 +248,9 @@ async def cancel(order_id: UUID) -> ResponseReturnValue:
     user = await require_user()
     app = shop()
     async with app.database.sessions.reading() as session:
-        await orders.own_order(session, order_id, user_id=user.id)
+        order = await orders.own_order(session, order_id, user_id=user.id)
+    if order.state not in (OrderState.PENDING, OrderState.CANCELLED):  # cancelled: pressed twice
+        return await _show_order("cart/order.html", order_id, status=409, notice=NOT_GIVEN_BACK)
     state = await release(
         app.database.sessions,
         till(),
@@ -269,7 +278,6 @@ async def extend(order_id: UUID) -> ResponseReturnValue:
     try:
         await checkout.extend(db_session(), till(), order_id=order_id, user_id=user.id, now=now())
     except checkout.NotExtended as error:
-        await flash(error.message, "error")
-    else:
-        await flash("You have more time: your tickets are held a little longer.", "ok")
+        return await _show_order("cart/order.html", order_id, status=error.status, notice=error.message)
+    await flash("You have more time: your tickets are held a little longer.", "ok")
     return see_other(f"/orders/{order_id}")

@@ -1,5 +1,6 @@
 """The shop's public pages, the buy form, the ticket's page. A route parses, calls one function, renders."""
 
+import re
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
@@ -75,12 +76,8 @@ async def entry(page: str, entry: str) -> ResponseReturnValue:
     shown, snapshot = await _entry(page, entry)
 
     async def render() -> str:
-        added = request.args.get("added", "")
-        return await render_template(
-            "events/entry.html",
-            **await _entry_context(shown, Choice()),
-            added=int(added) if added.isdecimal() and len(added) < 4 else 0,
-        )
+        context = await _entry_context(shown, Choice())
+        return await render_template("events/entry.html", **context, added=await _just_added())
 
     return await _kept_for_visitors(snapshot, render)
 
@@ -107,6 +104,12 @@ async def buy(page: str, entry: str) -> ResponseReturnValue:
         return see_other(f"{shown.href}?added={added}")
     body = await render_template("events/_buy.html", **await _entry_context(shown, Choice()), added=added)
     return body, 200, {"HX-Trigger": "cart-changed"}
+
+
+async def _just_added() -> int:
+    """How many tickets the address says were just added; nothing for visitors, who all get the same page."""
+    text = request.args.get("added", "")
+    return int(text) if re.fullmatch(r"[0-9]{1,3}", text) and await current_user() is not None else 0
 
 
 async def _entry(page: str, slug: str) -> tuple[EntryView, Snapshot]:

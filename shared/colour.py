@@ -13,9 +13,9 @@ from shared.web import Tillgate
 TEXT_CONTRAST = 4.5  # WCAG 2.2, 1.4.3: text
 SHAPE_CONTRAST = 3.0  # WCAG 2.2, 1.4.11: buttons and other shapes one has to find
 
-# The papers and cards of tokens.css; a test holds the two together.
-LIGHT_PAPER, LIGHT_CARD = "#f6f0e4", "#fffcf5"
-DARK_PAPER, DARK_CARD = "#191512", "#241f1a"
+# The papers and cards of tokens.css, and what else links stand on: wells, tinted notices. A test holds them together.
+LIGHT_PAPER, LIGHT_CARD, LIGHT_WELL = "#f6f0e4", "#fffcf5", "#ece3d2"
+DARK_PAPER, DARK_CARD, DARK_NOTICE = "#191512", "#241f1a", "#362d20"
 
 INKS = ("#ffffff", "#211a16", "#000000")  # in order of preference; one of them always reaches 4.5
 STEP = 0.04  # how far one try moves a colour towards black or white
@@ -53,8 +53,8 @@ def accent_css(accent: str) -> str:
     """The stylesheet that sets a page's accent, for light and dark. Raises UnusableColour as `usable_accent` does."""
     colour = usable_accent(accent)
     dark = _moved_until(colour, "#ffffff", SHAPE_CONTRAST, (DARK_PAPER, DARK_CARD))
-    light_text = _moved_until(colour, "#000000", TEXT_CONTRAST, (LIGHT_PAPER, LIGHT_CARD))
-    dark_text = _moved_until(colour, "#ffffff", TEXT_CONTRAST, (DARK_PAPER, DARK_CARD))
+    light_text = _moved_until(colour, "#000000", TEXT_CONTRAST, (LIGHT_WELL,))
+    dark_text = _moved_until(colour, "#ffffff", TEXT_CONTRAST, (DARK_NOTICE,))
     return (
         f":root{{{_variables(colour, light_text)}}}\n"
         f"@media (prefers-color-scheme: dark){{:root{{{_variables(dark, dark_text)}}}}}\n"

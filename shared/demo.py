@@ -50,10 +50,7 @@ class Ports:
 
 
 def run_demo(settings: Settings, first_port: int, *, reset: bool) -> None:
-    """Start everything, show one screen, wait for Ctrl-C or SIGTERM, stop everything.
-
-    Raises DemoError, EmbeddedError, ChildEnded; whatever was started is stopped then too.
-    """
+    """Start everything, show one screen, wait for Ctrl-C or SIGTERM, stop everything. Raises StartError."""
     ports = Ports.starting_at(first_port)
     server = EmbeddedPostgres(settings.var_dir / "postgres")
     if server.answers():
@@ -65,24 +62,37 @@ def run_demo(settings: Settings, first_port: int, *, reset: bool) -> None:
     supervisor = Supervisor(settings.var_dir / "demo" / "logs")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: supervisor.stop.set())
-    with ExitStack() as at_the_end:
-        at_the_end.callback(server.stop)
-        _step("database", server.start)
-        _step("tables", lambda: asyncio.run(migrate.upgrade(server.url())))
-        _step("a shop to look at", lambda: asyncio.run(fill(settings)))
-        at_the_end.callback(supervisor.stop_all)
-        _start_parts(supervisor, settings, ports)
-        _step("shop, worker, payments, mail", supervisor.wait_until_ready)
-        if not supervisor.stop.is_set():
-            _show_screen(settings, ports)
-        supervisor.watch()
-        click.echo("\nStopping …")
+    _run(server, supervisor, settings, ports)
     click.echo("Everything is stopped.")
 
 
-def _start_parts(supervisor: Supervisor, settings: Settings, ports: Ports) -> None:
-    folder = settings.var_dir / "demo"
+def _run(server: EmbeddedPostgres, supervisor: Supervisor, settings: Settings, ports: Ports) -> None:
     env = _environment(settings, ports)
+    with ExitStack() as at_the_end:  # whatever was started is stopped, also after an error
+        at_the_end.callback(server.stop)
+        at_the_end.callback(supervisor.stop_all)
+        _start_stand_ins(supervisor, settings, ports, env)  # they need no database and can load meanwhile
+        _step("database", server.start)
+        _step("tables", lambda: asyncio.run(migrate.upgrade(server.url())))
+        _step("a shop to look at", lambda: asyncio.run(fill(settings)))
+        _start_shop(supervisor, settings, ports, env)
+        links = asyncio.run(sign_in_links(settings))
+        _step("shop, worker, payments, mail", supervisor.wait_until_ready)
+        if not supervisor.stop.is_set():
+            _show_screen(settings, ports, links)
+        supervisor.watch()
+        click.echo("\nStopping …")
+
+
+def start_parts(supervisor: Supervisor, settings: Settings, ports: Ports) -> None:
+    """Mail inbox, payment stand-in, worker and shop on a migrated database; for the browser tests."""
+    env = _environment(settings, ports)
+    _start_stand_ins(supervisor, settings, ports, env)
+    _start_shop(supervisor, settings, ports, env)
+
+
+def _start_stand_ins(supervisor: Supervisor, settings: Settings, ports: Ports, env: dict[str, str]) -> None:
+    folder = settings.var_dir / "demo"
     inbox = ["--port", str(ports.inbox), "--smtp-port", str(ports.smtp), "--folder", str(folder / "mail")]
     supervisor.start(
         "mail inbox", ["shared.sandbox.inbox", *inbox], env, ready_url=f"http://{HOST}:{ports.inbox}/"
@@ -93,6 +103,9 @@ def _start_parts(supervisor: Supervisor, settings: Settings, ports: Ports) -> No
         stripe += ["--webhook-url", f"{settings.public_url}/webhooks/stripe"]
         stand_in = f"http://{HOST}:{ports.stripe}/"
         supervisor.start("payment stand-in", ["shared.sandbox.stripe", *stripe], env, ready_url=stand_in)
+
+
+def _start_shop(supervisor: Supervisor, settings: Settings, ports: Ports, env: dict[str, str]) -> None:
     supervisor.start("worker", ["shared", "worker"], env)
     shop = ["shared", "serve", "--bind", f"{HOST}:{ports.shop}"]
     supervisor.start("shop", shop, env, ready_url=f"{settings.public_url}/health/ready")
@@ -126,8 +139,7 @@ def _step(name: str, act: Callable[[], object]) -> None:
     click.echo(f"{time.monotonic() - started:.1f} s")
 
 
-def _show_screen(settings: Settings, ports: Ports) -> None:
-    links = asyncio.run(sign_in_links(settings))
+def _show_screen(settings: Settings, ports: Ports, links: dict[str, str]) -> None:
     payments = "Stripe, with your keys" if has_own_stripe_keys() else f"http://{HOST}:{ports.stripe}"
     lines = [
         "",

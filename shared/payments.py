@@ -201,16 +201,19 @@ class StripePayments:
 
     def read_event(self, body: bytes, signature: str | None) -> EventFacts:
         """Verify and read a webhook against every secret we know (rotation; Connect has its own)."""
+        try:
+            return _event_facts(self._verified(body, signature))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise SignatureInvalid("The webhook's body is not an event we can read.") from error
+
+    def _verified(self, body: bytes, signature: str | None) -> Event:
         for secret in self._settings.stripe_webhook_secrets:
             try:
-                event = self.client.construct_event(
+                return self.client.construct_event(
                     body, signature, secret, tolerance=SIGNATURE_TOLERANCE_SECONDS
                 )
             except (stripe.SignatureVerificationError, TypeError):
                 continue  # TypeError: a signature that is not ASCII
-            except (ValueError, KeyError, AttributeError) as error:
-                raise SignatureInvalid("The webhook's body is not an event we can read.") from error
-            return _event_facts(event)
         raise SignatureInvalid
 
     def read_stored_event(self, body: bytes) -> EventFacts:
@@ -282,11 +285,13 @@ def _refund_facts(refund: Refund) -> RefundFacts:
 def _event_facts(event: Event) -> EventFacts:
     account = event.to_dict().get("account") or ""
     subject = event.data.object
+    # only sessions that pay have an amount; those of other kinds are other programs' on the same account
+    session = subject if isinstance(subject, Session) and subject.mode == "payment" else None
     return EventFacts(
         id=event.id,
         type=event.type,
         stripe_account=account,
         livemode=event.livemode,
         created=datetime.fromtimestamp(event.created, UTC),
-        session=_session_facts(subject, account) if isinstance(subject, Session) else None,
+        session=_session_facts(session, account) if session is not None else None,
     )

@@ -10,11 +10,12 @@ from urllib.parse import urlencode
 
 import structlog
 from quart import Quart, Response, current_app, g, jsonify, redirect, render_template, request
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from shared.clock import Clock
-from shared.database import Database
+from shared.database import NOT_STORABLE, Database, sqlstate
 from shared.errors import AppError, SignInRequired
 from shared.services import Services
 from shared.settings import Settings
@@ -77,6 +78,7 @@ def init_web(app: Tillgate) -> None:
     app.teardown_request(_close_session)
     app.register_error_handler(AppError, _show_app_error)
     app.register_error_handler(HTTPException, _show_http_error)
+    app.register_error_handler(DBAPIError, _show_database_error)
     app.register_error_handler(Exception, _show_bug)
 
 
@@ -111,10 +113,19 @@ async def _show_app_error(error: AppError) -> tuple[Response | str, int]:
     return await show_error(error.status, error.message, error.details, error.code)
 
 
-async def _show_http_error(error: HTTPException) -> tuple[Response | str, int]:
+async def _show_http_error(error: HTTPException) -> tuple[Response | str, int, dict[str, str]]:
     status = error.code or 500
     message = HTTP_MESSAGES.get(status, error.description or error.name)
-    return await show_error(status, message, {}, error.name.upper().replace(" ", "_"))
+    body, status = await show_error(status, message, {}, error.name.upper().replace(" ", "_"))
+    methods = error.valid_methods if isinstance(error, MethodNotAllowed) else None
+    return body, status, {"Allow": ", ".join(sorted(methods))} if methods else {}  # RFC 9110: 405 says which
+
+
+async def _show_database_error(error: DBAPIError) -> tuple[Response | str, int]:
+    """A NUL in an address or a form is the asker's mistake, wherever it was going to be looked up."""
+    if sqlstate(error) == NOT_STORABLE:
+        return await show_error(400, HTTP_MESSAGES[400], {}, "BAD_REQUEST")
+    return await _show_bug(error)
 
 
 async def _show_bug(error: Exception) -> tuple[Response | str, int]:

@@ -108,6 +108,10 @@ class World:
         """What the sweep and "give the tickets back" do."""
         return await release.release(self.sessions, self.till, order_id=order_id, now=self.clock.now(), to=to)
 
+    def payments_order(self, session_id: str) -> UUID:
+        """The order that a session belongs to."""
+        return UUID(self.payments.sessions[session_id].metadata["order_id"])
+
     async def order(self, order_id: UUID) -> Order:
         """The order as it stands."""
         async with self.sessions() as session:

@@ -1,7 +1,9 @@
 """Fixtures for every test: a database of its own made from a template, a clock moved by hand, the app."""
 
 import asyncio
+import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -24,12 +26,18 @@ if TYPE_CHECKING:
     from shared.sandbox.stripe.running import RunningStandin
 
 TEMPLATE = "tillgate_template"
+ROOM = 2**30  # bytes
+PREFIX = "tillgate-tests-"
+FORGOTTEN = 3600  # seconds
 SERVER = pytest.StashKey[EmbeddedPostgres]()
 
 
 def start_server() -> EmbeddedPostgres:
     """A throwaway server with one migrated database to copy."""
-    server = EmbeddedPostgres(Path(tempfile.mkdtemp(prefix="tillgate-tests-")), throwaway=True)
+    home = _memory() or Path(tempfile.gettempdir())
+    _remove_forgotten(home)
+    folder = tempfile.mkdtemp(prefix=PREFIX, dir=home)
+    server = EmbeddedPostgres(Path(folder), throwaway=True)
     server.start()
 
     async def make_template() -> None:
@@ -40,6 +48,20 @@ def start_server() -> EmbeddedPostgres:
 
     asyncio.run(make_template())
     return server
+
+
+def _remove_forgotten(home: Path) -> None:
+    """What a killed run left behind: in memory it would stay until the machine is restarted."""
+    for folder in home.glob(f"{PREFIX}*/"):
+        server = EmbeddedPostgres(folder)
+        if folder.is_dir() and time.time() - folder.stat().st_mtime > FORGOTTEN and not server.answers():
+            server.remove()
+
+
+def _memory() -> Path | None:
+    """Where files stay in memory, if there is room: databases come and go by the hundred, and a disk feels it."""
+    shm = Path("/dev/shm")  # noqa: S108 - the folder in it gets a random name and mode 0700
+    return shm if shm.is_dir() and shutil.disk_usage(shm).free > ROOM else None
 
 
 def stop_server(server: EmbeddedPostgres) -> None:
@@ -53,7 +75,7 @@ async def fresh_database(server: str, template: str) -> AsyncIterator[str]:
     """Address of a copy of the template, gone after the block."""
     name = f"t_{new_id().hex}"
     connection = await asyncpg.connect(plain(server.format(database="postgres")))
-    await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     yield server.format(database=name)
     await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await connection.close()

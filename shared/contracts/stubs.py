@@ -4,7 +4,7 @@ They keep to the same contract suite as the SQL services. They do not take part 
 that rolls back keeps what the stub did.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -13,8 +13,6 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.contracts.dtos import (
-    CartSummaryDTO,
-    EntrySalesDTO,
     PageDTO,
     SoldOutLine,
     TicketDTO,
@@ -365,31 +363,3 @@ class StubCalendarService:
             page_slug=page.slug,
             page_name=page.name,
         )
-
-
-@dataclass
-class StubCartService:
-    """Implements `CartService`: what a test puts in is what is answered."""
-
-    summaries: dict[UUID, CartSummaryDTO] = field(default_factory=dict)
-    """By user."""
-    sales: dict[UUID, dict[UUID, EntrySalesDTO]] = field(default_factory=dict)
-    """By page and entry."""
-    open_orders: dict[UUID, str] = field(default_factory=dict)
-    """Address of a user's unfinished checkout."""
-
-    async def cart_summary(self, _session: AsyncSession, *, user_id: UUID) -> CartSummaryDTO:
-        """See CartService."""
-        return self.summaries.get(user_id, CartSummaryDTO())
-
-    async def badge_count(self, session: AsyncSession, *, user_id: UUID) -> int:
-        """See CartService."""
-        return (await self.cart_summary(session, user_id=user_id)).count
-
-    async def entry_sales(self, _session: AsyncSession, *, page_id: UUID) -> Mapping[UUID, EntrySalesDTO]:
-        """See CartService."""
-        return self.sales.get(page_id, {})
-
-    async def open_order_href(self, _session: AsyncSession, *, user_id: UUID) -> str | None:
-        """See CartService."""
-        return self.open_orders.get(user_id)

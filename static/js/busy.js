@@ -1,24 +1,25 @@
 // A submitted form's button says so and cannot be pressed twice. Used on every page: any form, any button[data-busy].
 
 const sent = new WeakSet();
+const resting = new Map(); // button → the form it sent (it may stand outside of it) and its own words
 
 function rest(form, button) {
   sent.add(form);
   if (!button) return;
+  const words = button.dataset.busy ? [...button.childNodes] : null;
+  resting.set(button, { form, words });
   button.style.minWidth = `${button.offsetWidth}px`; // the new words must not move what stands beside it
-  button.dataset.words = button.textContent;
-  button.textContent = button.dataset.busy || button.textContent;
+  if (words) button.textContent = button.dataset.busy;
   button.setAttribute("aria-disabled", "true");
 }
 
 function wake(form) {
   sent.delete(form);
-  // its elements: a button at the screen's edge belongs to the form without standing in it
-  for (const button of form.elements) {
-    if (!button.dataset.words) continue;
-    button.textContent = button.dataset.words;
+  for (const [button, kept] of resting) {
+    if (kept.form !== form) continue;
+    resting.delete(button);
+    if (kept.words) button.replaceChildren(...kept.words);
     button.removeAttribute("aria-disabled");
-    button.removeAttribute("data-words");
     button.style.minWidth = "";
   }
 }
@@ -32,13 +33,11 @@ document.addEventListener("submit", (event) => {
   rest(event.target, event.submitter);
 }, { capture: true });
 
-// the answer may have put a new form in the place of the one that was sent
-document.addEventListener("htmx:after:swap", () => [...document.forms].forEach(wake));
-
-// htmx has its answer, and the form may still be there
+// htmx has its answer. The form may still be there, or its place was taken by another
 document.addEventListener("htmx:finally:request", (event) => {
   const form = event.target.closest?.("form");
   if (form) wake(form);
+  for (const kept of resting.values()) if (!kept.form.isConnected) wake(kept.form);
 });
 
 // back from the next page: the browser may show this one as it was left

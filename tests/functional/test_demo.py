@@ -3,11 +3,9 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -16,10 +14,12 @@ import pytest
 
 from shared.embedded import EmbeddedPostgres
 from shared.settings import ROOT
+from tests.ports import four_free_ports
 
 pytestmark = pytest.mark.timeout(240)
-# Nothing asked for this machine alone when tests run beside each other.
-SECOND_START = 10 if "PYTEST_XDIST_WORKER" in os.environ else 5
+# The second start takes under 5 seconds on two idle cores. A test cannot ask for an idle machine, so it holds the
+# work against a limit: seconds of processor time, of all parts together, with room for a crowded machine.
+SECOND_START = 15
 
 
 class RunningDemo:
@@ -29,7 +29,6 @@ class RunningDemo:
         mine = {
             name: value for name, value in os.environ.items() if not name.startswith(("STRIPE_", "DATABASE_"))
         }
-        self.started = time.monotonic()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "shared", "demo", "--port", str(port)],
             cwd=ROOT,
@@ -40,13 +39,13 @@ class RunningDemo:
         )
         self.screen = ""
 
-    def wait_for_screen(self) -> float:
-        """Read until the last line of the screen; seconds since the start."""
+    def wait_for_screen(self) -> None:
+        """Read until the last line of the screen."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.screen += line
             if "Ctrl-C stops everything" in line:
-                return time.monotonic() - self.started
+                return
         raise AssertionError(self.screen)
 
     def parts(self) -> list[psutil.Process]:
@@ -55,31 +54,29 @@ class RunningDemo:
 
     def end(self) -> str:
         """Wait for its end; what it said since the screen."""
+        if self.process.stdout is None or self.process.stdout.closed:
+            return ""
         return self.process.communicate(timeout=60)[0]
 
 
+Start = Callable[[int], RunningDemo]
+
+
 @pytest.fixture
-def var(tmp_path: Path) -> Iterator[Path]:
-    """A data folder of its own, gone after the test wherever the database had to be put."""
-    yield tmp_path
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts a demo at a port, all of them on one data folder; stops them and removes the data after the test."""
+    demos: list[RunningDemo] = []
+
+    def start_at(port: int) -> RunningDemo:
+        demos.append(RunningDemo(tmp_path, port))
+        return demos[-1]
+
+    yield start_at
+    for demo in demos:
+        if demo.process.poll() is None:
+            demo.process.terminate()
+        demo.end()
     EmbeddedPostgres(tmp_path / "postgres").remove()
-
-
-def four_free_ports() -> int:
-    """The first of four in a row that nobody listens on."""
-    for first in range(20000 + os.getpid() % 20000, 60000, 4):
-        probes = [socket.socket() for _ in range(4)]
-        try:
-            for port, probe in enumerate(probes, first):
-                probe.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        else:
-            return first
-        finally:
-            for probe in probes:
-                probe.close()
-    raise AssertionError("no four free ports")
 
 
 def page(address: str) -> str:
@@ -88,10 +85,10 @@ def page(address: str) -> str:
         return str(answer.read().decode())
 
 
-def test_demo_from_start_to_stop(var: Path) -> None:
+def test_demo_from_start_to_stop(start: Start) -> None:
     """Everything on the screen works; Ctrl-C leaves no process; the second start is quick; a dead part is told."""
     port = four_free_ports()
-    demo = RunningDemo(var, port)
+    demo = start(port)
     demo.wait_for_screen()
     shop, inbox, payments = (f"http://127.0.0.1:{port + offset}" for offset in range(3))
     assert all(address in demo.screen for address in (shop, inbox, payments))
@@ -101,10 +98,10 @@ def test_demo_from_start_to_stop(var: Path) -> None:
     assert len(links) == 2
     assert all('method="post"' in page(link) for link in links)
 
-    beside = RunningDemo(var, four_free_ports())
+    beside = start(four_free_ports())
     assert "A demo is running on this data already" in beside.end()
     assert beside.process.returncode == 2
-    same_port = RunningDemo(var, port)
+    same_port = start(port)
     assert f"Port {port} is taken" in same_port.end()
     assert same_port.process.returncode == 2
 
@@ -115,9 +112,11 @@ def test_demo_from_start_to_stop(var: Path) -> None:
     assert demo.process.returncode == 0
     assert not any(part.is_running() for part in parts)
 
-    again = RunningDemo(var, port)
-    assert again.wait_for_screen() < SECOND_START
+    again = start(port)
+    again.wait_for_screen()
     parts = again.parts()
+    times = [part.cpu_times() for part in (psutil.Process(again.process.pid), *parts)]
+    assert sum(spent.user + spent.system for spent in times) < SECOND_START
     (worker,) = (part for part in parts if part.cmdline()[-1:] == ["worker"])
     worker.kill()
     assert "worker ended with status -9" in again.end()

@@ -10,7 +10,7 @@ from shared.clock import ManualClock
 from shared.contracts.dtos import EntrySalesDTO
 from shared.contracts.protocols import CartService
 from shared.contracts.states import PageRole
-from shared.contracts.stubs import StubCartService
+from shared.contracts.stub_cart import StubCartService
 from shared.database import Database, Sessions
 from shared.services import Services
 from shared.settings import Settings

@@ -13,6 +13,25 @@ COLOURS = st.integers(0, 0xFFFFFF).map(lambda number: f"#{number:06x}")
 PAPERS = {"light": (colour.LIGHT_PAPER, colour.LIGHT_CARD), "dark": (colour.DARK_PAPER, colour.DARK_CARD)}
 
 
+def _tokens() -> tuple[dict[str, str], dict[str, str]]:
+    css = (ROOT / "static/css/tokens.css").read_text()
+    light, dark = css.split("@media (prefers-color-scheme: dark)")
+    return tuple(dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", part)) for part in (light, dark))  # type: ignore[return-value]
+
+
+def _notice(card: str, tone: str) -> str:
+    """The ground of a notice: 9 % of its tone in the card, as parts.css mixes it."""
+    pairs = zip(bytes.fromhex(card[1:]), bytes.fromhex(tone[1:]), strict=True)
+    return "#" + "".join(f"{round(0.91 * a + 0.09 * b):02x}" for a, b in pairs)
+
+
+GROUNDS_OF_TEXT = {
+    scheme: [token[ground] for ground in ("paper", "card", "well")]
+    + [_notice(token["card"], token[tone]) for tone in ("ok", "info", "warn", "error")]
+    for scheme, token in zip(("light", "dark"), _tokens(), strict=True)
+}
+
+
 def test_contrast_of_known_pairs() -> None:
     assert colour.contrast("#000000", "#ffffff") == pytest.approx(21)
     assert colour.contrast("#ffffff", "#ffffff") == pytest.approx(1)
@@ -36,6 +55,7 @@ def test_an_accent_is_readable_everywhere_or_refused(accent: str) -> None:
         assert colour.contrast(fill, ink) >= 4.5
         for ground in PAPERS[scheme]:
             assert colour.contrast(fill, ground) >= 3
+        for ground in GROUNDS_OF_TEXT[scheme]:
             assert colour.contrast(text, ground) >= 4.5
 
 
@@ -45,12 +65,6 @@ def test_an_accent_is_readable_everywhere_or_refused(accent: str) -> None:
 def test_what_cannot_be_read_is_refused(text: str) -> None:
     with pytest.raises(colour.UnusableColour):
         colour.usable_accent(text)
-
-
-def _tokens() -> tuple[dict[str, str], dict[str, str]]:
-    css = (ROOT / "static/css/tokens.css").read_text()
-    light, dark = css.split("@media (prefers-color-scheme: dark)")
-    return tuple(dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", part)) for part in (light, dark))  # type: ignore[return-value]
 
 
 def test_tokens_know_the_same_papers() -> None:

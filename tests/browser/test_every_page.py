@@ -1,0 +1,125 @@
+"""Every page as it is looked at: nothing serious for axe in light and dark, nothing too wide, nothing that jumps."""
+
+import re
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Page
+
+from tests.browser.conftest import Visit
+from tests.browser.running import RunningShop
+from tests.browser.visitor import DESKTOP, PHONE, Visitor
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+COUNT_SHIFTS = """
+window.jumped = 0;
+const seen = entries => { for (const one of entries) if (!one.hadRecentInput) window.jumped += one.value; };
+window.jumps = new PerformanceObserver(list => seen(list.getEntries()));
+window.jumps.observe({type: "layout-shift", buffered: true});
+window.settled = async () => {
+  await document.fonts.ready;
+  await Promise.all([...document.images].map(image => image.decode().catch(() => null)));
+  for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
+  seen(window.jumps.takeRecords());
+  return window.jumped;
+};
+"""
+AS_SEEN = {"resultTypes": ["violations"]}
+COLOURS = {"resultTypes": ["violations"], "runOnly": ["color-contrast", "link-in-text-block"]}
+
+
+async def looks_right(page: Page) -> None:
+    """Axe in light and in dark, and the width of a phone and of a desk."""
+    where, found = page.url, []
+    for scheme, options in (("light", AS_SEEN), ("dark", COLOURS)):
+        await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+        result = (await Axe().run(page, options=options)).response
+        found += [
+            (scheme, one["id"], [(node["html"], node["failureSummary"]) for node in one["nodes"]])
+            for one in result["violations"]
+            if one["impact"] in ("serious", "critical")
+        ]
+    assert found == [], where
+    for width in (360, 1280):
+        await page.set_viewport_size({"width": width, "height": 740})
+        wide = await page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width, f"{where} is {wide} wide at {width}"
+    await page.set_viewport_size(PHONE["viewport"])
+
+
+async def open_and_look(visitor: Visitor, *paths: str) -> None:
+    """Each of these addresses of the shop."""
+    for path in paths:
+        await visitor.page.goto(path)
+        await looks_right(visitor.page)
+
+
+async def test_pages_of_a_visitor(shop: RunningShop, visit: Visit) -> None:
+    """Shop, sign-in, errors (spec: B1)."""
+    sale = await shop.sell("Seen by a Visitor")
+    visitor = await visit(PHONE)
+    await open_and_look(visitor, "/", f"/p/{sale.page}", sale.href, "/nothing-here", "/sign-in")
+    await visitor.ask_for_mail()
+    await looks_right(visitor.page)
+    await visitor.page.get_by_label("The six-digit code").fill("000")
+    await visitor.press("Sign in")
+    await visitor.sees("The code has six digits.")
+    await looks_right(visitor.page)
+    mail = await shop.mail(visitor.email, "sign-in code")
+    link = re.search(r"https?://\S+/sign-in/\S+", mail.text)
+    assert link
+    await open_and_look(visitor, link[0], f"{shop.url}/sign-in/not-a-link")
+
+
+async def test_pages_of_a_buyer(shop: RunningShop, visit: Visit) -> None:
+    """Cart, payment, orders, ticket, empty and full (spec: B11, B14)."""
+    sale = await shop.sell("Seen by a Buyer")
+    buyer = await visit(PHONE, signed_in=True)
+    await open_and_look(buyer, "/cart", "/orders", "/account", "/organizer")
+    await buyer.choose(sale, 11)
+    await buyer.press("Add to cart")
+    await buyer.sees("Choose 1 to 10.")
+    await looks_right(buyer.page)
+    await buyer.put_into_cart(sale, 2)
+    await looks_right(buyer.page)
+    await buyer.check_out()
+    await looks_right(buyer.page)
+    await buyer.press("Cancel and go back", "link")
+    await buyer.sees("Held for you until")
+    await looks_right(buyer.page)
+    await open_and_look(buyer, "/cart", sale.href)
+    await buyer.put_into_cart(sale)
+    await open_and_look(buyer, "/cart")
+
+
+async def test_pages_after_buying(shop: RunningShop, visit: Visit) -> None:
+    """What a buyer keeps and what the organizer sees of it (spec: A5, B14)."""
+    sale = await shop.sell("Seen Afterwards")
+    buyer = await visit(PHONE, signed_in=True)
+    await shop.make_owner(sale, buyer.email)
+    await buyer.buy(sale)
+    await looks_right(buyer.page)
+    order = buyer.page.url.split("/")[-2]
+    await buyer.press(re.compile(sale.title), "link")
+    await buyer.sees("Show this at the door.")
+    await looks_right(buyer.page)
+    office = f"/organizer/{sale.page}"
+    await open_and_look(buyer, f"/orders/{order}", "/orders", "/organizer", office)
+    await open_and_look(buyer, f"{office}/orders", f"{office}/orders/{order}", f"{office}/orders?q=nobody")
+
+
+@pytest.mark.parametrize("device", [pytest.param(PHONE, id="phone"), pytest.param(DESKTOP, id="desktop")])
+async def test_nothing_jumps_while_a_page_loads(
+    shop: RunningShop, visit: Visit, device: dict[str, object]
+) -> None:
+    """Home, entry and cart move by less than 0.02 (look: no layout shift)."""
+    sale = await shop.sell("Steady as She Goes")
+    # another time zone than the page's: the viewer's own time is added by a script
+    visitor = await visit(device, signed_in=True, timezone_id="Asia/Tokyo")
+    await visitor.page.context.add_init_script(COUNT_SHIFTS)
+    await visitor.put_into_cart(sale, 2)
+    for path in ("/", sale.href, "/cart"):
+        await visitor.page.goto(path)
+        jumped = await visitor.page.evaluate("window.settled()")
+        assert jumped < 0.02, path

@@ -1,0 +1,337 @@
+"""Stripe's webhook through the whole app: real bytes, a real signature, the SDK's own validator (spec: C5, F3)."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from quart import Response
+from sqlalchemy import func, select, text
+
+from cart.models import LedgerTransfer, Order, Payment, WebhookEvent, WebhookRefusal
+from shared.app import create_app
+from shared.clock import ManualClock
+from shared.contracts.states import OrderState
+from shared.database import Base, Database
+from shared.sandbox.stripe.running import RunningStandin
+from shared.settings import Settings
+from shared.web import Tillgate
+from tests.cart_world import World
+from tests.shop import all_rows, page_of
+from tests.support import Browser, signed_in_client
+
+OLD, NEW = "whsec_before_the_rotation", "whsec_standin"
+
+
+def signed(body: bytes, secret: str = NEW, *, age: int = 0) -> str:
+    """Stripe's scheme, written out from its documentation: HMAC-SHA256 over `t.body`, as `t=…,v1=…`."""
+    stamp = int(time.time()) - age
+    digest = hmac.new(secret.encode(), str(stamp).encode() + b"." + body, hashlib.sha256).hexdigest()
+    return f"t={stamp},v1={digest}"
+
+
+@dataclass
+class Road:
+    """The app on the stand-in with the real SDK between them, and a buyer on Stripe's page."""
+
+    app: Tillgate
+    standin: RunningStandin
+    world: World
+    buyer: Browser
+    kind: UUID
+
+    async def to_stripe(self, quantity: int = 2) -> tuple[UUID, str]:
+        """From the cart to the payment page as a browser goes; ids of order and session."""
+        await self.world.put(self.buyer.user_id, self.kind, quantity)
+        answer = await self.buyer.post(
+            "/checkout",
+            form={"fingerprint": await self.world.seen(self.buyer.user_id)},
+            headers={"Accept": "application/json", "Origin": self.app.settings.public_url},
+        )
+        made = await answer.get_json()
+        return UUID(made["order_id"]), made["checkout_session_id"]
+
+    def event(self, kind: str = "checkout.session.completed", **changes: object) -> bytes:
+        """The bytes of the newest event of this type, as Stripe sends them."""
+        return json.dumps(self.standin.events(kind)[-1] | changes).encode()
+
+    async def send(self, body: bytes, signature: str | None = None) -> Response:
+        """POST it as Stripe does: no cookie, no origin."""
+        headers = {"Stripe-Signature": signature if signature is not None else signed(body)}
+        return await self.app.test_client().post("/webhooks/stripe", data=body, headers=headers)
+
+    async def count(self, table: type[Base]) -> int:
+        """Rows of a table."""
+        async with self.app.database.sessions() as session:
+            return await session.scalar(select(func.count()).select_from(table)) or 0
+
+    async def row(self, event_id: str) -> WebhookEvent:
+        """An event in the inbox."""
+        async with self.app.database.sessions() as session:
+            return await session.get_one(WebhookEvent, event_id)
+
+
+@pytest.fixture
+async def road(
+    settings: Settings, database: Database, clock: ManualClock, standin: RunningStandin
+) -> AsyncIterator[Road]:
+    """Two signing secrets, as during a rotation; the stand-in signs with the second."""
+    app = create_app(
+        replace(
+            settings,
+            stripe_secret_key=standin.secret_key,
+            stripe_webhook_secrets=(OLD, NEW),
+            stripe_api_base=standin.url,
+        ),
+        database=database,
+        clock=clock,
+    )
+    world = World(database.sessions, clock)
+    kind = await world.sell(capacity=10, cost=1250)
+    async with app.test_app():
+        yield Road(app, standin, world, await signed_in_client(app), kind)
+
+
+async def test_the_full_road(road: Road) -> None:
+    """A paid session's event takes the order from pending to paid, with its tickets (spec: C5, F1, F3)."""
+    order_id, session_id = await road.to_stripe()
+    assert (await road.world.order(order_id)).state == OrderState.PENDING
+    await road.standin.pay(session_id)
+    answer = await road.send(road.event())
+    assert (answer.status_code, await answer.get_json()) == (200, {"result": "paid"})
+    assert (await road.world.order(order_id)).state == OrderState.PAID
+    assert await road.world.states(order_id) == ["confirmed", "confirmed"]
+    assert await road.world.allocated(road.kind) == 2
+    assert "You are in" in await page_of(await road.buyer.get(f"/orders/{order_id}/confirmation"))
+
+
+async def test_the_same_road_with_a_bad_signature(road: Road) -> None:
+    """The twin: the very same bytes, one digit of the signature wrong; refused, counted, nothing else (spec: F3)."""
+    order_id, session_id = await road.to_stripe()
+    await road.standin.pay(session_id)
+    body = road.event()
+    good = signed(body)
+    bad = good[:-1] + ("0" if good[-1] != "0" else "1")
+    before = await all_rows(road.app.database.sessions, besides=("webhook_refusals",))
+    answer = await road.send(body, bad)
+    assert answer.status_code == 400
+    assert await all_rows(road.app.database.sessions, besides=("webhook_refusals",)) == before
+    assert await road.count(WebhookRefusal) == 1
+    assert (await road.world.order(order_id)).state == OrderState.PENDING
+
+
+async def test_return_page_and_webhook_in_either_order(road: Road) -> None:
+    """Whoever comes first settles, the other changes nothing (spec: C3, C5)."""
+    for first in ("page", "webhook"):
+        order_id, session_id = await road.to_stripe(1)
+        await road.standin.pay(session_id)
+        for _ in range(2):
+            for messenger in ("page", "webhook") if first == "page" else ("webhook", "page"):
+                if messenger == "page":
+                    answer = await road.buyer.get(
+                        f"/checkout/complete?session_id={session_id}&order={order_id}"
+                    )
+                    assert answer.headers["Location"] == f"/orders/{order_id}/confirmation"
+                else:
+                    assert (await road.send(road.event())).status_code == 200
+        assert (await road.world.order(order_id)).state == OrderState.PAID
+    assert [await road.count(table) for table in (Payment, LedgerTransfer)] == [2, 2]
+
+
+async def test_return_page_for_a_stranger_shows_nothing_of_the_order(road: Road) -> None:
+    """It settles for anyone who brings the session id, and shows details to the owner only (spec: C3, D10)."""
+    order_id, session_id = await road.to_stripe(1)
+    stranger = await signed_in_client(road.app, "mallory@example.org")
+    assert (await stranger.get(f"/checkout/complete?session_id={session_id}")).status_code == 404, (
+        "not complete"
+    )
+    await road.standin.pay(session_id)
+    answer = await road.app.test_client().get(f"/checkout/complete?session_id={session_id}")
+    assert answer.status_code == 200
+    assert "Concert" not in await page_of(answer)
+    assert (await road.world.order(order_id)).state == OrderState.PAID
+    answer = await stranger.get(f"/checkout/complete?session_id={session_id}", follow_redirects=True)
+    assert answer.status_code == 404
+
+
+REFUSED: dict[str, tuple[bytes, str | None]] = {
+    "no header": (b"{}", ""),
+    "no scheme": (b"{}", "t=1"),
+    "no time": (b"{}", "v1=00"),
+    "nonsense": (b"{}", "===,,,"),
+    "not ascii": (b"{}", f"t={int(time.time())},v1=ü"),
+    "wrong secret": (b"{}", signed(b"{}", "whsec_of_somebody_else")),
+    "empty": (b"", None),
+    "not utf-8": (b'{"id": "\xff\xfe"}', None),
+    "not json": (b"payment=1", None),
+    "a list": (b"[]", None),
+    "a text": (b'"evt_1"', None),
+    "null": (b"null", None),
+    "a number": (b"1e999", None),
+    "no event": (b'{"hello": "world"}', None),
+    "no data": (b'{"id": "evt_1", "object": "event", "type": "checkout.session.completed", "created": 1}', None),
+    "no object": (b'{"id": "e", "object": "event", "type": "x", "created": 1, "livemode": true, "data": {}}', None),
+    "wrong types": (b'{"id": 7, "object": "event", "type": [], "created": "now", "livemode": 3, "data": 5}', None),
+    "nested": (b"[" * 100_000, None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_what_is_no_event_of_stripe_is_refused(road: Road, name: str) -> None:
+    """400 and counted, whether its signature is good (a broken sender) or not (a stranger); never a 500 (spec: F3)."""
+    body, signature = REFUSED[name]
+    before = await all_rows(road.app.database.sessions, besides=("webhook_refusals",))
+    answer = await road.send(body, signature)
+    assert answer.status_code == 400
+    assert await all_rows(road.app.database.sessions, besides=("webhook_refusals",)) == before
+    assert await road.count(WebhookRefusal) == 1
+
+
+async def test_old_stamp(road: Road) -> None:
+    """A recorded request can't be played back: 301 seconds are too old, 290 are not (spec: F3)."""
+    _, session_id = await road.to_stripe()
+    await road.standin.pay(session_id)
+    body = road.event()
+    assert (await road.send(body, signed(body, age=301))).status_code == 400
+    assert await road.count(Payment) == 0
+    assert (await road.send(body, signed(body, age=290))).status_code == 200
+    assert await road.count(Payment) == 1
+
+
+async def test_rotation_of_the_secret(road: Road) -> None:
+    """While the endpoint's secret changes both are good, alone and together in one header; no third is."""
+    for secret in (OLD, NEW):
+        _, session_id = await road.to_stripe(1)
+        await road.standin.pay(session_id)
+        body = road.event()
+        assert (await road.send(body, signed(body, secret))).status_code == 200
+    both = signed(body, "whsec_third") + "," + signed(body, NEW).split(",")[1]
+    assert (await road.send(body, both)).status_code == 200
+    assert (await road.send(body, signed(body, "whsec_third"))).status_code == 400
+    assert await road.count(Payment) == 2
+
+
+async def test_size(road: Road) -> None:
+    """1 MB is read, a byte more is 413 and not even counted (design: Trust)."""
+    _, session_id = await road.to_stripe()
+    await road.standin.pay(session_id)
+    body = road.event()
+    largest = body + b" " * (1024 * 1024 - len(body))
+    assert (await road.send(largest + b" ")).status_code == 413
+    assert [await road.count(table) for table in (Payment, WebhookEvent, WebhookRefusal)] == [0, 0, 0]
+    assert (await road.send(largest)).status_code == 200
+    assert await road.count(Payment) == 1
+
+
+def changed(body: bytes, **fields: object) -> bytes:
+    """The event with other fields in its session, under an id of its own."""
+    event = json.loads(body)
+    event["id"] += "x"
+    event["data"]["object"].update(fields)
+    return json.dumps(event).encode()
+
+
+async def test_events_that_are_not_for_us(road: Road) -> None:
+    """Unknown type, unknown order, foreign installation, another mode: stored, 200, nothing settled (spec: F1)."""
+    order_id, session_id = await road.to_stripe()
+    await road.standin.pay(session_id)
+    body = road.event()
+    metadata = json.loads(body)["data"]["object"]["metadata"]
+    nobodys = "018f0000-0000-7000-8000-000000000000"
+    unknown: Any = {
+        "id": "cs_test_unknown",
+        "metadata": metadata | {"attempt_id": nobodys, "order_id": nobodys},
+    }
+    foreign: Any = {"metadata": metadata | {"installation_id": nobodys}}
+    setup: Any = {
+        "metadata": {},
+        "mode": "setup",
+        "amount_total": None,
+        "currency": None,
+        "payment_intent": None,
+    }
+    for sent, result in (
+        (road.event(type="invoice.paid", id="evt_other"), "ignored"),
+        (road.event(type="checkout.session.invented", id="evt_invented"), "ignored"),
+        (changed(body, **unknown), "unmatched"),
+        (changed(changed(body, **foreign)), "foreign"),
+        (road.event(livemode=True, id="evt_live"), "other_mode"),
+        (changed(changed(changed(body, **setup))), "ignored"),
+    ):
+        answer = await road.send(sent)
+        assert (answer.status_code, await answer.get_json()) == (200, {"result": result})
+        assert (await road.row(json.loads(sent)["id"])).result == result
+    assert (await road.world.order(order_id)).state == OrderState.PENDING
+    assert await road.count(Payment) == 0
+
+
+@pytest.mark.parametrize("copies", [2, 10])
+async def test_the_same_event_again_and_at_once(road: Road, copies: int) -> None:
+    """Twice one after the other, or ten at the same moment: one row, one payment, the same answer (spec: C5)."""
+    order_id, session_id = await road.to_stripe()
+    await road.standin.pay(session_id)
+    body = road.event()
+    if copies == 2:
+        answers = [await road.send(body) for _ in range(2)]
+    else:
+        answers = list(await asyncio.gather(*(road.send(body) for _ in range(copies))))
+    assert [answer.status_code for answer in answers] == [200] * copies
+    assert [await road.count(table) for table in (WebhookEvent, Payment, LedgerTransfer)] == [1, 1, 1]
+    assert await road.world.states(order_id) == ["confirmed", "confirmed"]
+    assert (await road.row(json.loads(body)["id"])).tries == 1
+
+
+async def test_where_stripe_must_retry(road: Road) -> None:
+    """The database fails inside the effect: 500, the error on the row, nothing half done; the sweep finishes it."""
+    order_id, session_id = await road.to_stripe()
+    await road.standin.pay(session_id)
+    body = road.event()
+    event_id = json.loads(body)["id"]
+    await fail_ledger(road, "RAISE EXCEPTION 'the disk is full'")
+    answer = await road.send(body)
+    assert answer.status_code == 500
+    assert "disk" not in await page_of(answer)
+    row = await road.row(event_id)
+    assert (row.processed_at, "the disk is full" in (row.last_error or "")) == (None, True)
+    assert (await road.world.order(order_id)).state == OrderState.PENDING
+    assert await road.count(Payment) == 0
+    assert (await road.send(body)).status_code == 500, "sent again while it is still full"
+    await fail_ledger(road, "RETURN NEW")
+    sweep, clock = road.app.sweeps["webhooks"], road.world.clock
+    assert await sweep(clock.now()) == 0, "too young: a request may have it in its hands"
+    assert await sweep(clock.advance(minutes=1)) == 1
+    row = await road.row(event_id)
+    assert (row.result, row.last_error) == ("paid", None)
+    assert (await road.world.order(order_id)).state == OrderState.PAID
+    assert await sweep(clock.advance(minutes=1)) == 0
+    assert (await road.send(body)).status_code == 200
+    assert await road.count(Payment) == 1
+
+
+async def fail_ledger(road: Road, body: str) -> None:
+    """Have the database do this whenever the ledger is written, which is late in the effect."""
+    async with road.app.database.sessions.begin() as session:
+        for statement in (
+            f"CREATE OR REPLACE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body}; END $$",
+            "CREATE OR REPLACE TRIGGER fail BEFORE INSERT ON ledger_transfers FOR EACH ROW EXECUTE FUNCTION fail()",
+        ):
+            await session.execute(text(statement))
+
+
+async def test_webhook_that_never_comes(road: Road) -> None:
+    """Nobody returns and no event arrives: when the hold lapses we ask Stripe, and the order is paid (spec: C5)."""
+    order_id, session_id = await road.to_stripe()
+    await road.standin.pay(session_id)
+    later = road.world.clock.advance(minutes=31)
+    assert await road.app.sweeps["lapsed_orders"](later) == 1
+    assert (await road.world.order(order_id)).state == OrderState.PAID
+    assert await road.world.states(order_id) == ["confirmed", "confirmed"]
+    async with road.app.database.sessions() as session:
+        assert (await session.scalars(select(Order.closed_at))).one() - later < timedelta(seconds=1)
