@@ -67,15 +67,15 @@ def run_demo(settings: Settings, first_port: int, *, reset: bool) -> None:
 
 
 def _run(server: EmbeddedPostgres, supervisor: Supervisor, settings: Settings, ports: Ports) -> None:
-    env = _environment(settings, ports)
+    env = environment(settings, ports)
     with ExitStack() as at_the_end:  # whatever was started is stopped, also after an error
         at_the_end.callback(server.stop)
         at_the_end.callback(supervisor.stop_all)
-        _start_stand_ins(supervisor, settings, ports, env)  # they need no database and can load meanwhile
+        start_stand_ins(supervisor, settings, ports, env)  # they need no database and can load meanwhile
         _step("database", server.start)
         _step("tables", lambda: asyncio.run(migrate.upgrade(server.url())))
         _step("a shop to look at", lambda: asyncio.run(fill(settings)))
-        _start_shop(supervisor, settings, ports, env)
+        start_shop(supervisor, settings, ports, env)
         links = asyncio.run(sign_in_links(settings))
         _step("shop, worker, payments, mail", supervisor.wait_until_ready)
         if not supervisor.stop.is_set():
@@ -84,14 +84,8 @@ def _run(server: EmbeddedPostgres, supervisor: Supervisor, settings: Settings, p
         click.echo("\nStopping …")
 
 
-def start_parts(supervisor: Supervisor, settings: Settings, ports: Ports) -> None:
-    """Mail inbox, payment stand-in, worker and shop on a migrated database; for the browser tests."""
-    env = _environment(settings, ports)
-    _start_stand_ins(supervisor, settings, ports, env)
-    _start_shop(supervisor, settings, ports, env)
-
-
-def _start_stand_ins(supervisor: Supervisor, settings: Settings, ports: Ports, env: dict[str, str]) -> None:
+def start_stand_ins(supervisor: Supervisor, settings: Settings, ports: Ports, env: dict[str, str]) -> None:
+    """Mail inbox and payment stand-in; the browser tests start them too."""
     folder = settings.var_dir / "demo"
     inbox = ["--port", str(ports.inbox), "--smtp-port", str(ports.smtp), "--folder", str(folder / "mail")]
     supervisor.start(
@@ -105,7 +99,8 @@ def _start_stand_ins(supervisor: Supervisor, settings: Settings, ports: Ports, e
         supervisor.start("payment stand-in", ["shared.sandbox.stripe", *stripe], env, ready_url=stand_in)
 
 
-def _start_shop(supervisor: Supervisor, settings: Settings, ports: Ports, env: dict[str, str]) -> None:
+def start_shop(supervisor: Supervisor, settings: Settings, ports: Ports, env: dict[str, str]) -> None:
+    """Worker and shop, on a migrated database; the browser tests start them too."""
     supervisor.start("worker", ["shared", "worker"], env)
     shop = ["shared", "serve", "--bind", f"{HOST}:{ports.shop}"]
     supervisor.start("shop", shop, env, ready_url=f"{settings.public_url}/health/ready")
@@ -116,7 +111,7 @@ def has_own_stripe_keys() -> bool:
     return bool(os.environ.get("STRIPE_SECRET_KEY"))
 
 
-def _environment(settings: Settings, ports: Ports) -> dict[str, str]:
+def environment(settings: Settings, ports: Ports) -> dict[str, str]:
     """What the parts find in their environment on top of ours."""
     env = {
         "TILLGATE_ENV": "development",

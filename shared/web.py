@@ -107,7 +107,7 @@ def error_body(message: str, details: dict[str, Any], code: str) -> dict[str, An
 
 
 async def _show_app_error(error: AppError) -> tuple[Response | str, int]:
-    if isinstance(error, SignInRequired) and not is_api() and request.method == "GET":
+    if isinstance(error, SignInRequired) and not is_api() and request.method in ("GET", "HEAD"):
         target = request.full_path.rstrip("?")
         return see_other(f"/sign-in?{urlencode({'next': target})}"), 303
     return await show_error(error.status, error.message, error.details, error.code)

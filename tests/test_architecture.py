@@ -154,3 +154,61 @@ def test_no_private_addresses_are_committed() -> None:
         if name == "tests/test_architecture.py":
             continue
         assert not private.search((ROOT / name).read_bytes()), name
+
+
+MAKER = "shared/payments.py"
+STANDIN = ("shared/sandbox/", "tests/unit/sandbox/")  # the other end of the line, and its conformance tests
+
+
+def makers_of_sessions(source: str) -> list[int]:
+    """Lines that create a Checkout session: by the SDK, old or new, or past it by Stripe's address."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and node.attr in ("create", "create_async"):
+            chain = ast.unparse(node.value)
+            if re.search(r"\b(checkout\.)?(sessions|Session)$", chain) or "checkout" in chain:
+                found.append(node.lineno)
+        elif (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and "/checkout/sessions" in node.value
+        ):
+            found.append(node.lineno)
+    return found
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "await client.v1.checkout.sessions.create_async(params=p)",
+        "stripe.checkout.Session.create(mode='payment')",
+        "from stripe.checkout import Session\nSession.create()",
+        "make = client.checkout.sessions.create",
+        "client.raw_request('post', '/v1/checkout/sessions', mode='payment')",
+        "httpx.post(f'{base}/v1/checkout/sessions')",
+    ],
+)
+def test_a_session_made_elsewhere_would_be_seen(source: str) -> None:
+    """The scanner of the next test knows all the ways (spec: F1)."""
+    assert makers_of_sessions(source)
+
+
+def test_one_maker_of_checkout_sessions() -> None:
+    """Sessions made by hand without an order's id were paid and never found: only one place makes them (spec: F1)."""
+    made = {
+        name: makers_of_sessions((ROOT / name).read_text())
+        for name in committed()
+        if name.endswith(".py") and not name.startswith(STANDIN) and name != "tests/test_architecture.py"
+    }
+    assert {name: len(lines) for name, lines in made.items() if lines} == {MAKER: 1}
+
+
+def test_one_caller_of_the_maker() -> None:
+    """Only the attempts ask for a session, and they send a stored request (spec: F1, F4)."""
+    callers = {
+        str(path.relative_to(ROOT))
+        for path in CODE
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr == "create_checkout_session"
+    }
+    assert callers == {"cart/attempts.py"}

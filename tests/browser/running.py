@@ -17,7 +17,7 @@ from cart.models import CheckoutAttempt, Order
 from events.models import Page
 from shared.contracts.states import PageRole
 from shared.database import Database
-from shared.demo import Ports, start_parts
+from shared.demo import Ports, environment, start_shop, start_stand_ins
 from shared.identity.users import find_or_create_user
 from shared.ids import new_id
 from shared.sandbox.inbox.mailbox import Mail, Mailbox
@@ -106,7 +106,7 @@ class RunningShop:
         try:
             yield
         finally:
-            await self.turn("clock", now=None)
+            await self.turn("clock", now=0)
 
 
 @asynccontextmanager
@@ -124,7 +124,9 @@ async def running_shop(database_url: str, folder: Path) -> AsyncIterator[Running
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("STRIPE_")]:
             patch.delenv(name)  # whoever has keys of their own tests with the stand-in all the same
-        start_parts(supervisor, settings, ports)
+        env = environment(settings, ports)
+        start_stand_ins(supervisor, settings, ports, env)
+        start_shop(supervisor, settings, ports, env)
     try:
         supervisor.wait_until_ready()
         yield RunningShop(settings, database, inbox, stripe, Mailbox(folder / "demo" / "mail"))

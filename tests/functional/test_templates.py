@@ -1,0 +1,137 @@
+"""Every file under templates/ is rendered: one walk through all pages and mails, held against the folder."""
+
+from dataclasses import replace
+from uuid import UUID
+
+from jinja2 import Environment
+from quart import Response
+
+from cart.models import Order
+from events.models import Entry, Page, TicketType
+from shared import mail
+from shared.contracts.states import EntryState, OrderState, PageRole
+from shared.settings import ROOT
+from tests import event_rows
+from tests.shop import Shop, page_of
+from tests.support import Browser, browser
+
+HTMX = {"HX-Request": "true"}
+
+
+def loaded(environment: Environment) -> set[str]:
+    """Names of the templates that an environment has loaded, included and imported ones too."""
+    assert environment.cache is not None
+    return {name for _, name in environment.cache.keys()}  # noqa: SIM118 - jinja's cache is not a dict
+
+
+def on_disk() -> set[str]:
+    """Names of all template files."""
+    folder = ROOT / "templates"
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+async def test_every_template_is_rendered(shop: Shop) -> None:
+    """A template that this walk does not reach fails it: take the walk there, or delete the file (issue 2.8)."""
+    mail._templates.cache_clear()
+    kind = await shop.world.sell(capacity=20, cost=1500)
+    await walk_as_a_visitor(shop)
+    await walk_to_the_tickets(shop, kind)
+    await walk_through_the_office(shop, kind)
+    await walk_along_the_edges(shop, kind)
+    assert loaded(shop.app.jinja_env) | loaded(mail._templates()) == on_disk()
+
+
+async def read(client: Browser, path: str, *words: str, status: int = 200, **others: object) -> str:
+    """The page at an address; it has the words in it, and nothing that a template left undone."""
+    return await check(await client.get(path, **others), path, *words, status=status)
+
+
+async def check(answer: Response, path: str, *words: str, status: int = 200) -> str:
+    """The same for an answer."""
+    page = await page_of(answer)
+    assert answer.status_code == status, path
+    for word in words:
+        assert word in page, (path, word)
+    for left in ("{{", "{%", "None", "Undefined", "UUID(", "Decimal("):
+        assert left not in page, (path, left)
+    return page
+
+
+async def walk_as_a_visitor(shop: Shop) -> None:
+    """Window, shop, event, and the sign-in with its mail, its code and its link."""
+    visitor = browser(shop.app)
+    for path in ("/", "/p/hall", "/p/hall/concert"):
+        await read(visitor, path, "Concert")
+    await read(visitor, "/sign-in", "Your e-mail address")
+    await visitor.post("/sign-in", form={"email": "ada@example.org"})
+    await read(visitor, "/sign-in/code", "ada@example.org", "six-digit code")
+    await read(visitor, "/sign-in/guessed", "ask for a new mail", status=410)
+    await read(visitor, "/nowhere", "Nothing here", status=404)
+    await check(
+        await visitor.get("/nowhere", headers=HTMX), "/nowhere", "nothing at this address", status=404
+    )
+
+
+async def walk_to_the_tickets(shop: Shop, kind: UUID) -> None:
+    """Two parts of one cart, one paid; the stranger who comes back from Stripe without a cookie."""
+    yen = await shop.world.sell("recital", page="tokyo", currency="JPY", cost=3000)
+    client = await shop.buyer_with(kind, 2)
+    await read(client, "/account", "ada@example.org")
+    await shop.world.put(client.user_id, yen, 1)
+    await read(client, "/cart", "Concert", "¥3,000")
+    await check(await client.get("/cart", headers=HTMX), "/cart", "Recital")
+    await read(client, "/cart/mini", "3")
+    first, second = await shop.world.start(client.user_id)
+    session_id = (await shop.world.hand_over(client.user_id, first)).session_id
+    assert session_id is not None
+    await read(client, f"/orders/{first}", "Not paid yet", "Part 2")
+    shop.payments.pay(session_id)
+    await read(browser(shop.app), f"/checkout/complete?session_id={session_id}", "Thank you")
+    await read(client, f"/orders/{first}/confirmation", "You are in", "One part is still to be paid")
+    await read(client, f"/tickets/{await shop.ticket_of(first)}", "Show this at the door")
+    await read(client, "/orders", "Paid", "Concert")
+    assert (await shop.world.order(second)).state == OrderState.PENDING
+
+
+async def walk_through_the_office(shop: Shop, kind: UUID) -> None:
+    """The organizer's pages, their orders, one of them."""
+    organizer = await shop.buyer("organizer@example.org")
+    await read(organizer, "/organizer", "You do not sell on any page yet")
+    async with shop.database.sessions.begin() as session:
+        page = await session.get_one(Page, (await session.get_one(TicketType, kind)).page_id)
+        await event_rows.add_member(session, page, organizer.user_id, PageRole.OWNER)
+    order_id = await shop.paid_order_of(await shop.buyer_with(kind, email="eve@example.org"))
+    await read(organizer, "/organizer", "Hall")
+    await read(organizer, "/organizer/hall", "Concert", "€45.00")
+    await read(organizer, "/organizer/hall/orders", "eve@example.org")
+    await read(organizer, f"/organizer/hall/orders/{order_id}", "eve@example.org", "€15.00")
+
+
+async def walk_along_the_edges(shop: Shop, kind: UUID) -> None:
+    """Money that is late, fails or comes twice, with its mails; and every state of an order on its page."""
+    world, client = shop.world, await shop.buyer("late@example.org")
+    orders: dict[OrderState, UUID] = {}
+    for state in OrderState:
+        await world.put(client.user_id, kind, 1)
+        order_id, session_id = await shop.order_of(client)
+        orders[state] = order_id
+        if state in (OrderState.EXPIRED, OrderState.CANCELLED):
+            shop.clock.advance(minutes=31 if state is OrderState.EXPIRED else 0)
+            await world.release(order_id, to=state)
+        elif state is not OrderState.PENDING:
+            facts = shop.payments.pay(session_id, paid=state is OrderState.PAID)
+            await world.settle(facts, failed=state is OrderState.FAILED)
+            if state is OrderState.PAID:
+                await world.settle(replace(facts, payment_intent="pi_again"))
+    for state, order_id in orders.items():
+        page = await read(client, f"/orders/{order_id}")
+        assert (await world.order(order_id)).state == state
+        assert ("goes back to you" in page) == (state is OrderState.PAID)
+    await read(client, f"/orders/{orders[OrderState.PROCESSING]}/confirmation", "on its way")
+    await read(client, f"/orders/{orders[OrderState.FAILED]}/confirmation", "no tickets for you")
+    async with shop.database.sessions.begin() as session:
+        entry = await session.get_one(Entry, (await session.get_one(TicketType, kind)).entry_id)
+        entry.state = EntryState.CANCELLED
+    shop.app.extensions["catalogue"].forget()
+    await read(client, "/p/hall/concert", "This event is cancelled")
+    assert await world.count(Order) > len(OrderState)
