@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -160,13 +160,26 @@ async def active_attempt(session: AsyncSession, order_id: UUID) -> CheckoutAttem
     )
 
 
-async def attempt_of_session(
-    session: AsyncSession, session_id: str, *, stripe_account: str | None = None
-) -> CheckoutAttempt | None:
+async def order_with_attempt(
+    session: AsyncSession, order_id: UUID
+) -> tuple[Order, CheckoutAttempt | None] | None:
+    """An order and the one attempt of it that may still be paid; None where there is no such order."""
+    row = (
+        await session.execute(
+            select(Order, CheckoutAttempt)
+            .outerjoin(
+                CheckoutAttempt,
+                and_(CheckoutAttempt.order_id == Order.id, CheckoutAttempt.state.in_(ACTIVE)),
+            )
+            .where(Order.id == order_id)
+        )
+    ).one_or_none()
+    return None if row is None else (row[0], row[1])
+
+
+async def attempt_of_session(session: AsyncSession, session_id: str) -> CheckoutAttempt | None:
     """The attempt with this Checkout session id."""
     found = select(CheckoutAttempt).where(CheckoutAttempt.session_id == session_id)
-    if stripe_account is not None:
-        found = found.where(CheckoutAttempt.stripe_account == stripe_account)
     return (await session.scalars(found.limit(1))).first()
 
 
@@ -184,8 +197,8 @@ async def send(
             stripe_account=order.stripe_account,
             installation_id=installation,
         )
-        async with sessions.begin() as session:
-            request = await _complete_request(session, attempt.id, order, customer_id=customer_id)
+        async with sessions.single() as session:
+            request = await _complete_request(session, attempt, order, customer_id=customer_id)
     return await payments.create_checkout_session(request_of(attempt, order, request))
 
 
@@ -213,23 +226,33 @@ async def obtain(
 
 
 async def _complete_request(
-    session: AsyncSession, attempt_id: UUID, order: Order, *, customer_id: str
+    session: AsyncSession, attempt: CheckoutAttempt, order: Order, *, customer_id: str
 ) -> dict[str, Any]:
     """Keep the user's customer id (spec: E5) and put it into the stored request, before that is first sent."""
-    attempt = await session.get_one(CheckoutAttempt, attempt_id, with_for_update=True, populate_existing=True)
-    if "customer" not in attempt.request:
-        await session.execute(
-            insert(StripeCustomer)
-            .values(
-                user_id=order.user_id,
-                stripe_account=order.stripe_account,
-                livemode=attempt.livemode,
-                customer_id=customer_id,
-            )
-            .on_conflict_do_nothing()
+    kept = (
+        insert(StripeCustomer)
+        .values(
+            user_id=order.user_id,
+            stripe_account=order.stripe_account,
+            livemode=attempt.livemode,
+            customer_id=customer_id,
         )
-        attempt.request = {**attempt.request, "customer": customer_id}
-    return attempt.request
+        .on_conflict_do_nothing()
+    )
+    completed: dict[str, Any] | None = await session.scalar(
+        update(CheckoutAttempt)
+        .where(CheckoutAttempt.id == attempt.id, ~CheckoutAttempt.request.has_key("customer"))
+        .values(request=CheckoutAttempt.request.concat({"customer": customer_id}))
+        .returning(CheckoutAttempt.request)
+        .add_cte(kept.cte("kept"))
+        .execution_options(synchronize_session=False)
+    )
+    if completed is not None:
+        return completed
+    # another process was faster, and what it stored is what is sent
+    stored = select(CheckoutAttempt.request).where(CheckoutAttempt.id == attempt.id)
+    request: dict[str, Any] = (await session.scalars(stored)).one()
+    return request
 
 
 async def store_session(session: AsyncSession, attempt_id: UUID, facts: SessionFacts) -> bool:

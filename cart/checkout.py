@@ -23,7 +23,6 @@ from shared.contracts.protocols import CalendarService, PaymentsRefused, SoldOut
 from shared.contracts.states import OrderState
 from shared.database import Sessions, lock_user, retrying
 from shared.errors import AppError, Conflict, NotFound
-from shared.identity.users import email_of
 
 SENT_AT_ONCE = timedelta(seconds=1)
 MAX_OPEN_ORDERS = 10  # each holds stock without having paid
@@ -94,9 +93,9 @@ async def _reserve(
     summary = of_page(cart, page_id)
     if not summary.lines or fingerprint(summary.lines) != seen:
         raise CartChanged
-    if await orders.count_open_orders(session, user_id) >= MAX_OPEN_ORDERS:
+    email, open_orders = await orders.email_and_open_orders(session, user_id)
+    if open_orders >= MAX_OPEN_ORDERS:
         raise TooManyOpenOrders
-    email = await email_of(session, user_id)
     made = [
         await _place(session, till, quote, user_id=user_id, email=email, seen=seen, now=now)
         for quote in quotes(summary)
@@ -191,8 +190,14 @@ async def hand_over(
     Raises NotFound, PaymentsUnavailable (the order stays held; trying again replays the same request), PaymentsRefused
     (the order was taken back; its tickets are in the cart again).
     """
-    async with sessions.begin() as session:
-        order, attempt = await _attempt_to_send(session, till, order_id=order_id, user_id=user_id, now=now)
+    async with sessions.reading() as session:
+        found = await attempts.order_with_attempt(session, order_id)
+    if found is None or found[0].user_id != user_id:
+        raise NotFound
+    order, attempt = found
+    if attempt is None and order.state == OrderState.PENDING:
+        async with sessions.begin() as session:
+            order, attempt = await _new_attempt(session, till, order_id=order_id, now=now)
     if attempt is None or attempt.state == "open":
         return _handover(order, attempt)
     try:
@@ -222,13 +227,12 @@ async def _with_new_attempt(
     return await hand_over(sessions, till, order_id=order.id, user_id=order.user_id, now=now)
 
 
-async def _attempt_to_send(
-    session: AsyncSession, till: Till, *, order_id: UUID, user_id: UUID, now: datetime
+async def _new_attempt(
+    session: AsyncSession, till: Till, *, order_id: UUID, now: datetime
 ) -> tuple[Order, CheckoutAttempt | None]:
-    """The order's active attempt, or a new one if the last has ended; None where the order is not pending."""
+    """The order, locked, with a new attempt, or with one that another tab has made meanwhile; None: not pending."""
     order = await orders.lock_order(session, order_id)
-    if order is None or order.user_id != user_id:
-        raise NotFound
+    assert order is not None
     if order.state != OrderState.PENDING:
         return order, None
     attempt = await attempts.active_attempt(session, order_id)

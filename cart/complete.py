@@ -5,7 +5,7 @@ from uuid import UUID
 
 from cart import attempts, orders
 from cart.checkout import Handover, SessionExpired
-from cart.models import CheckoutAttempt, Order
+from cart.models import Order
 from cart.settle import Settled, settle
 from cart.till import Till
 from shared import audit
@@ -83,10 +83,10 @@ async def check(sessions: Sessions, till: Till, *, order_id: UUID, user_id: UUID
     Raises NotFound for another's order, NotComplete where the checkout has not been completed.
     """
     async with sessions.reading() as session:
-        order = await orders.own_order(session, order_id, user_id=user_id)
-        attempt: CheckoutAttempt | None = None
-        if order.state == OrderState.PENDING:
-            attempt = await attempts.active_attempt(session, order_id)
+        found = await attempts.order_with_attempt(session, order_id)
+    if found is None or found[0].user_id != user_id:
+        raise NotFound
+    order, attempt = found
     if order.state != OrderState.PENDING:
         return
     if attempt is None or attempt.session_id is None:

@@ -66,7 +66,6 @@ async def process(sessions: Sessions, till: Till, event: EventFacts, *, now: dat
         async with sessions.begin() as session:
             row = await session.get_one(WebhookEvent, event.id, with_for_update=True)
             if row.processed_at is None:
-                row.tries += 1
                 if event.livemode != till.payments.livemode:
                     row.result = "other_mode"
                 elif event.session is None or event.type not in SETTLING:
@@ -75,6 +74,7 @@ async def process(sessions: Sessions, till: Till, event: EventFacts, *, now: dat
                     row.result = await settle(
                         session, till, event.session, now=now, failed=SETTLING[event.type]
                     )
+                row.tries += 1
                 row.processed_at, row.last_error = now, None
             return row.result or ""
 

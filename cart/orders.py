@@ -7,13 +7,14 @@ from uuid import UUID
 
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import selectinload
+from sqlalchemy.orm import joinedload, selectinload
 
 from cart.models import Order, OrderLine
 from cart.quote import Quote, unit_amount
 from shared import audit
 from shared.contracts.states import OrderState, order_sources_of
 from shared.errors import NotFound
+from shared.identity.models import User
 
 CLOSED = (OrderState.PAID, OrderState.FAILED, OrderState.EXPIRED, OrderState.CANCELLED)
 
@@ -76,12 +77,13 @@ def item_ids(lines: Sequence[OrderLine]) -> list[UUID]:
 
 async def own_order(session: AsyncSession, order_id: UUID, *, user_id: UUID) -> Order:
     """A user's own order with its lines. Raises NotFound for any other."""
-    order = await session.scalar(
+    found = await session.scalars(
         select(Order)
         .where(Order.id == order_id, Order.user_id == user_id)
-        .options(selectinload(Order.lines))
+        .options(joinedload(Order.lines))
         .execution_options(populate_existing=True)
     )
+    order = found.unique().one_or_none()
     if order is None:
         raise NotFound
     return order
@@ -173,10 +175,12 @@ async def move_order(
     return True
 
 
-async def count_open_orders(session: AsyncSession, user_id: UUID) -> int:
-    """How many unfinished checkouts a user has; limited, since each holds stock."""
-    return (
-        await session.scalar(
-            select(func.count()).where(Order.user_id == user_id, Order.state == OrderState.PENDING)
-        )
-    ) or 0
+async def email_and_open_orders(session: AsyncSession, user_id: UUID) -> tuple[str, int]:
+    """A buyer's address, and how many unfinished checkouts they have; limited, since each holds stock."""
+    waiting = (
+        select(func.count())
+        .where(Order.user_id == user_id, Order.state == OrderState.PENDING)
+        .scalar_subquery()
+    )
+    email, number = (await session.execute(select(User.email, waiting).where(User.id == user_id))).one()
+    return email, number

@@ -33,8 +33,9 @@ async def release(
     about, does nothing: in a rush, many find the same lapsed orders at once.
     """
     async with sessions.reading() as session:
-        order = await session.get_one(Order, order_id)
-        attempt = await attempts.active_attempt(session, order_id)
+        found = await attempts.order_with_attempt(session, order_id)
+    assert found is not None
+    order, attempt = found
     if order.state != OrderState.PENDING or _still_held(order, to, now):
         return OrderState(order.state)
     if to == OrderState.EXPIRED and not await _lease(sessions, order_id, now=now):

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import exists, select
+from sqlalchemy import ColumnElement, exists, false, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -54,10 +54,10 @@ async def settle(
     """
     if not await _is_ours(session, facts):
         return Settled.FOREIGN
-    attempt = await _find_attempt(session, facts)
+    attempt, booked = await _find_attempt(session, facts)
     if attempt is None:
         return Settled.UNMATCHED
-    if await _is_booked(session, facts):
+    if booked:
         return Settled.ALREADY
     order = await orders.lock_order(session, attempt.order_id)
     assert order is not None
@@ -78,28 +78,23 @@ async def _is_ours(session: AsyncSession, facts: SessionFacts) -> bool:
     )
 
 
-async def _find_attempt(session: AsyncSession, facts: SessionFacts) -> CheckoutAttempt | None:
-    """By our metadata first: that finds a session whose id was never stored because of a crash."""
-    attempt_id = parse_id(facts.metadata.get("attempt_id", ""))
-    if attempt_id is not None:
-        attempt = await session.get(CheckoutAttempt, attempt_id)
-        if attempt is not None and attempt.stripe_account == facts.stripe_account:
-            return attempt
-    return await attempts.attempt_of_session(session, facts.id, stripe_account=facts.stripe_account)
+async def _find_attempt(session: AsyncSession, facts: SessionFacts) -> tuple[CheckoutAttempt | None, bool]:
+    """The attempt, and whether its payment is booked: asked before any lock, since most repeats end there.
 
-
-async def _is_booked(session: AsyncSession, facts: SessionFacts) -> bool:
-    """Whether this payment intent stands in our books; asked before any lock, since most repeats end here."""
-    if facts.payment_intent is None or facts.payment_status != "paid":
-        return False
-    found = await session.scalar(
-        select(
-            exists().where(
-                Payment.stripe_account == facts.stripe_account, Payment.payment_intent == facts.payment_intent
-            )
+    By our metadata first: that finds a session whose id was never stored because of a crash.
+    """
+    booked: ColumnElement[bool] = false()
+    if facts.payment_intent is not None and facts.payment_status == "paid":
+        booked = exists().where(
+            Payment.stripe_account == facts.stripe_account, Payment.payment_intent == facts.payment_intent
         )
-    )
-    return bool(found)
+    attempt_id = parse_id(facts.metadata.get("attempt_id", ""))
+    known = select(CheckoutAttempt, booked).where(CheckoutAttempt.stripe_account == facts.stripe_account)
+    for condition in (CheckoutAttempt.id == attempt_id, CheckoutAttempt.session_id == facts.id):
+        row = (await session.execute(known.where(condition).limit(1))).first()
+        if row is not None:
+            return row[0], row[1]
+    return None, False
 
 
 async def _adopt(session: AsyncSession, attempt: CheckoutAttempt, facts: SessionFacts) -> None:

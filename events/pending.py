@@ -173,7 +173,8 @@ async def _apply(
             }
             for _ in range(quantity - len(ids))
         ]
-        await session.execute(insert(Ticket), rows)
+        # with RETURNING, SQLAlchemy sends all rows in one statement
+        await session.execute(insert(Ticket).returning(Ticket.id), rows)
         ids.extend(row["id"] for row in rows)
     else:
         await _remove(session, ids[quantity:])

@@ -13,43 +13,40 @@ from shared.contracts.dtos import PageDTO, TicketDTO
 from shared.contracts.states import PageRole, TicketState
 from shared.money import to_major
 
-
-def _tickets() -> Select[*tuple[Any, ...]]:
-    """Columns named as TicketDTO's fields; `price` in minor units stands for `cost`."""
-    return (
-        select(
-            Ticket.id,
-            Ticket.entry_id,
-            Ticket.ticket_type_id,
-            Ticket.page_id,
-            Ticket.user_id,
-            func.coalesce(TicketType.cost, Entry.ticket_price, 0).label("price"),
-            Page.currency,
-            Calendar.container_id.label("calendar_container_id"),
-            Calendar.container_type.label("calendar_container_type"),
-            Ticket.code,
-            Entry.title.label("entry_title"),
-            Entry.slug.label("entry_slug"),
-            TicketType.name.label("ticket_type_name"),
-            Entry.place,
-            Entry.starts_at,
-            Entry.ends_at,
-            Page.time_zone,
-            Ticket.state,
-            Ticket.order_id,
-            Ticket.reserved_until,
-            func.coalesce(TicketType.hold_minutes, Page.hold_minutes).label("hold_minutes"),
-            Page.slug.label("page_slug"),
-            Page.name.label("page_name"),
-        )
-        .join(TicketType, TicketType.id == Ticket.ticket_type_id)
-        .join(Entry, Entry.id == Ticket.entry_id)
-        .join(Calendar, Calendar.id == Entry.calendar_id)
-        .join(Page, Page.id == Ticket.page_id)
-        .order_by(
-            Page.name, Page.id, Entry.starts_at, Entry.id, TicketType.position, TicketType.id, Ticket.id
-        )
+# made once: to compose it costs as much as to send it
+_TICKETS = (
+    select(
+        Ticket.id,
+        Ticket.entry_id,
+        Ticket.ticket_type_id,
+        Ticket.page_id,
+        Ticket.user_id,
+        func.coalesce(TicketType.cost, Entry.ticket_price, 0).label("price"),
+        Page.currency,
+        Calendar.container_id.label("calendar_container_id"),
+        Calendar.container_type.label("calendar_container_type"),
+        Ticket.code,
+        Entry.title.label("entry_title"),
+        Entry.slug.label("entry_slug"),
+        TicketType.name.label("ticket_type_name"),
+        Entry.place,
+        Entry.starts_at,
+        Entry.ends_at,
+        Page.time_zone,
+        Ticket.state,
+        Ticket.order_id,
+        Ticket.reserved_until,
+        func.coalesce(TicketType.hold_minutes, Page.hold_minutes).label("hold_minutes"),
+        Page.slug.label("page_slug"),
+        Page.name.label("page_name"),
     )
+    .join(TicketType, TicketType.id == Ticket.ticket_type_id)
+    .join(Entry, Entry.id == Ticket.entry_id)
+    .join(Calendar, Calendar.id == Entry.calendar_id)
+    .join(Page, Page.id == Ticket.page_id)
+    .order_by(Page.name, Page.id, Entry.starts_at, Entry.id, TicketType.position, TicketType.id, Ticket.id)
+)
+"""Columns named as TicketDTO's fields; `price` in minor units stands for `cost`."""
 
 
 async def _read_tickets(session: AsyncSession, query: Select[*tuple[Any, ...]]) -> list[TicketDTO]:
@@ -63,14 +60,14 @@ def _ticket(row: dict[str, Any]) -> TicketDTO:
 
 async def pending_tickets(session: AsyncSession, *, user_id: UUID) -> list[TicketDTO]:
     """The tickets in a user's cart, by page, start, type and id."""
-    mine = _tickets().where(Ticket.user_id == user_id, sql("tickets.state = 'pending'"))
+    mine = _TICKETS.where(Ticket.user_id == user_id, sql("tickets.state = 'pending'"))
     return await _read_tickets(session, mine)
 
 
 async def tickets_of_orders(session: AsyncSession, order_ids: Sequence[UUID]) -> dict[UUID, list[TicketDTO]]:
     """Tickets by order; every id asked for is a key."""
     found: dict[UUID, list[TicketDTO]] = {order_id: [] for order_id in order_ids}
-    for ticket in await _read_tickets(session, _tickets().where(Ticket.order_id.in_(order_ids))):
+    for ticket in await _read_tickets(session, _TICKETS.where(Ticket.order_id.in_(order_ids))):
         if ticket.order_id is not None:
             found[ticket.order_id].append(ticket)
     return found
@@ -78,7 +75,7 @@ async def tickets_of_orders(session: AsyncSession, order_ids: Sequence[UUID]) ->
 
 async def ticket_by_id(session: AsyncSession, ticket_id: UUID) -> TicketDTO | None:
     """One ticket by its public address."""
-    found = await _read_tickets(session, _tickets().where(Ticket.id == ticket_id))
+    found = await _read_tickets(session, _TICKETS.where(Ticket.id == ticket_id))
     return found[0] if found else None
 
 

@@ -31,6 +31,9 @@ T = TypeVar("T")
 
 LOCK_TIMEOUT = "5s"
 STATEMENT_TIMEOUT = "30s"
+# Connections are kept: a new one has to prepare every statement again, which doubled what a purchase costs. The few
+# above are closed after use; they are there for a request that needs a second one while it holds its first.
+POOL_SIZE, OVERFLOW = 16, 4
 RETRIED_STATES = frozenset({"40P01", "40001", "55P03"})  # deadlock, serialization failure, lock not available
 NOT_STORABLE = "22021"  # a NUL in a text: PostgreSQL has no such character
 
@@ -138,11 +141,11 @@ def refuse_open_transaction() -> None:
 class Database:
     """One engine for a process; `sessions` for what writes, `read()` for single statements without BEGIN and COMMIT."""
 
-    def __init__(self, url: str, *, pool_size: int = 10, application: str = "tillgate") -> None:
+    def __init__(self, url: str, *, pool_size: int = POOL_SIZE, application: str = "tillgate") -> None:
         self.engine: AsyncEngine = create_async_engine(
             url,
             pool_size=pool_size,
-            max_overflow=pool_size,
+            max_overflow=OVERFLOW,
             pool_pre_ping=False,
             connect_args={
                 "server_settings": {
