@@ -98,7 +98,8 @@ async def process_left_over(sessions: Sessions, till: Till, *, now: datetime) ->
             await session.scalars(
                 select(WebhookEvent)
                 .where(WebhookEvent.processed_at.is_(None), WebhookEvent.received_at < now - LEFT_OVER)
-                .order_by(WebhookEvent.received_at)
+                # those that keep failing come last, so that they never starve the rest
+                .order_by(WebhookEvent.tries, WebhookEvent.received_at)
                 .limit(100)
             )
         )

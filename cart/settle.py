@@ -40,6 +40,8 @@ class Settled(StrEnum):
     EXPIRED = "expired"
     OPEN = "open"
     REFUND_DUE = "refund_due"
+    NOTHING_PAID = "nothing_paid"
+    """Complete without a payment: nothing we ask for is free at Stripe, so the hold simply runs on and lapses."""
     ALREADY = "already"
     UNMATCHED = "unmatched"
     FOREIGN = "foreign"
@@ -68,6 +70,8 @@ async def settle(
     await _adopt(session, attempt, facts)
     if facts.payment_status == "unpaid":
         return await _unpaid(session, till, order, failed=failed, now=now)
+    if facts.payment_intent is None:
+        return Settled.NOTHING_PAID
     return await _paid(session, till, order, attempt, facts, now=now)
 
 

@@ -338,3 +338,15 @@ async def test_lapsed_orders_are_swept_oldest_first(world: World) -> None:
         left = (await session.scalars(select(Order.reserved_until).where(Order.id == second))).one()
     assert left is not None
     assert left - world.clock.now() == timedelta(minutes=15)
+
+
+async def test_complete_without_a_payment_confirms_nothing(world: World) -> None:
+    """Stripe's "no payment required": no money came, so no ticket goes; the hold runs on and lapses."""
+    kind = await world.sell(capacity=1)
+    _, order_id, session_id = await world.bought(kind)
+    facts = replace(world.payments.pay(session_id), payment_status="no_payment_required", payment_intent=None)
+    assert await world.settle(facts) == Settled.NOTHING_PAID
+    assert await world.states(order_id) == ["reserved"]
+    world.clock.advance(minutes=31)
+    assert await world.release(order_id) == OrderState.EXPIRED
+    assert await world.allocated(kind) == 0
