@@ -118,8 +118,10 @@ class StubPayments:
         return None
 
     async def expire_session(self, session_id: str, *, stripe_account: str) -> SessionFacts:
-        """Expires an open session; a complete one is answered as it is."""
+        """Expires an open session; a complete one is answered as it is, an unknown one refused."""
         self._called("expire")
+        if session_id not in self.sessions:
+            raise PaymentsRefused
         facts = self.sessions[session_id]
         if facts.status == "open":
             facts = self._store(replace(facts, status="expired", url=None))

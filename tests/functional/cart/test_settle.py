@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from cart import refunds
 from cart.models import CheckoutAttempt, LedgerTransfer, Order, OrderLine, Payment
+from cart.orders import lapsed_orders
 from cart.release import release_lapsed
 from cart.settle import Settled
 from events.models import Entry, Pool, TicketType
@@ -350,3 +351,29 @@ async def test_complete_without_a_payment_confirms_nothing(world: World) -> None
     world.clock.advance(minutes=31)
     assert await world.release(order_id) == OrderState.EXPIRED
     assert await world.allocated(kind) == 0
+
+
+async def test_order_that_cannot_be_released_stops_no_other(world: World) -> None:
+    """Stripe does not know its session (other keys by now): it stays held, and the sweep goes on (spec: B9)."""
+    kind = await world.sell(capacity=2)
+    _, stuck, lost = await world.bought(kind)
+    _, other, _ = await world.bought(kind)
+    del world.payments.sessions[lost]
+    world.clock.advance(minutes=31)
+    assert await release_lapsed(world.sessions, world.till, now=world.clock.now()) == 2
+    assert [(await world.order(one)).state for one in (stuck, other)] == ["pending", "expired"]
+    assert await world.allocated(kind) == 1
+    assert await world.release(stuck, to=OrderState.CANCELLED) == OrderState.PENDING
+
+
+async def test_orders_without_an_answer_starve_no_other(world: World) -> None:
+    """However many old ones Stripe says nothing about, a sweep that takes only some comes to the next (spec: B9)."""
+    kind = await world.sell()
+    _, stuck, _ = await world.bought(kind)
+    world.clock.advance(minutes=1)
+    _, other, _ = await world.bought(kind)
+    world.clock.advance(minutes=31)
+    world.payments.lost_answers = 1
+    assert await world.release(stuck) == OrderState.PENDING
+    async with world.sessions.reading() as session:
+        assert await lapsed_orders(session, now=world.clock.now(), limit=1) == [other]
