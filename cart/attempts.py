@@ -21,6 +21,8 @@ from shared.payments import APP, DELAYED_METHODS
 ACTIVE = ("creating", "open")
 # Stripe wants expires_at at least 30 minutes ahead when it receives the call; one minute for the way there.
 SHORTEST_SESSION = timedelta(minutes=31)
+# … and at most 24 hours. A hold that goes on after that gets a new session when the buyer comes back.
+LONGEST_SESSION = timedelta(hours=23, minutes=59)
 KEY_LIFE = timedelta(
     hours=24
 )  # Stripe keeps an idempotency key at least that long, and replays even a 5xx under it
@@ -45,7 +47,8 @@ async def add_attempt(
     """Store the complete request for one Checkout session of this order, state `creating`."""
     attempt_id = new_id()
     assert order.reserved_until is not None
-    expires_at = max(order.reserved_until + timedelta(minutes=order.hold_minutes), now + SHORTEST_SESSION)
+    held_at_most_until = order.reserved_until + timedelta(minutes=order.hold_minutes)
+    expires_at = min(max(held_at_most_until, now + SHORTEST_SESSION), now + LONGEST_SESSION)
     known = await session.get(StripeCustomer, (order.user_id, order.stripe_account, livemode))
     attempt = CheckoutAttempt(
         id=attempt_id,
