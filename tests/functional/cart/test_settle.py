@@ -9,7 +9,7 @@ from sqlalchemy import delete, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from cart import refunds
-from cart.models import CheckoutAttempt, LedgerTransfer, Order, OrderLine, Payment
+from cart.models import CheckoutAttempt, LedgerTransfer, Order, OrderLine, Payment, Refund
 from cart.orders import lapsed_orders
 from cart.release import release_lapsed
 from cart.settle import Settled
@@ -303,6 +303,21 @@ async def test_refund_waits_and_is_tried_again(world: World) -> None:
     (refund,) = await world.refunds()
     assert (refund.state, refund.tries) == ("succeeded", 2)
     assert len(world.payments.refunds) == 1
+
+
+async def test_refund_that_was_looked_at_for_days_is_still_tried_again(world: World) -> None:
+    """Stripe may call a refund pending for days, looked at each hour; then one call is not answered."""
+    kind = await world.sell()
+    _, order_id, session_id = await world.bought(kind)
+    facts = world.payments.pay(session_id)
+    await world.settle(replace(facts, amount_total=facts.amount_total + 1))
+    async with world.sessions.begin() as session:
+        await session.execute(update(Refund).values(tries=500))
+    world.payments.lost_answers = 1
+    assert await refunds.send_due(world.sessions, world.payments, now=world.clock.now()) == 1
+    (refund,) = await world.refunds()
+    assert (refund.order_id, refund.state) == (order_id, "due")
+    assert refund.next_try_at - world.clock.now() == timedelta(hours=6)
 
 
 async def test_stripe_is_never_called_inside_a_transaction(world: World) -> None:
