@@ -2,6 +2,7 @@
 
 import pytest
 from sqlalchemy import select, text, update
+from sqlalchemy.exc import IntegrityError
 
 from shared.database import Sessions, WriteWhileReading
 from shared.identity.models import User
@@ -53,3 +54,12 @@ async def test_single_statement_stands(sessions: Sessions) -> None:
     async with sessions.single() as session:
         await session.execute(NAMED)
     assert await name_of(sessions) == "Ada"
+
+
+async def test_error_does_not_tell_what_the_statement_carried(sessions: Sessions) -> None:
+    """Errors reach the log and the rows of failed events; sign-in links and door codes must not."""
+    await add_user(sessions)
+    with pytest.raises(IntegrityError) as caught:
+        async with sessions.begin() as session:
+            session.add(User(id=new_id(), email="ada@example.org", name="the secret"))
+    assert "the secret" not in str(caught.value)
