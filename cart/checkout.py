@@ -64,7 +64,8 @@ async def start(
     """Turn the cart (or a page's part of it) into orders that hold their tickets; returns their ids (spec: B8, B12).
 
     `seen` is the fingerprint of what the buyer saw. The same cart sent twice gives the same orders.
-    Raises EmptyCart, CartChanged, NotChargeable, SoldOut, TooManyOpenOrders; then nothing was written.
+    Raises EmptyCart, CartChanged, NotChargeable, Invalid (more of a type than one order may hold), SoldOut,
+    TooManyOpenOrders; then nothing was written.
     """
 
     async def reserve() -> list[UUID]:

@@ -97,9 +97,9 @@ class CalendarService(Protocol):
         """`pending` → `reserved` for exactly these tickets, all or none (spec: B8).
 
         `ticket_ids` None = all pending ones of the user, or of the page; none at all is not an error. Raises
-        `Conflict` where one of `ticket_ids` is not a pending ticket of this user (and page), and `SoldOut` with the
-        lines that do not fit or are not on sale at `now`. Either way nothing was changed, so the caller's
-        transaction may go on without a savepoint.
+        `Conflict` where one of `ticket_ids` is not a pending ticket of this user (and page), `Invalid` where a type's
+        smallest or largest number is broken, and `SoldOut` with the lines that do not fit or are not on sale at `now`.
+        Either way nothing was changed, so the caller's transaction may go on without a savepoint.
         """
         ...
 
