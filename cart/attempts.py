@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import and_, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -194,11 +194,13 @@ async def send(
     if "customer" not in request:
         async with sessions.reading() as session:
             installation = await installation_id(session)
+            gone = await _last_customer(session, attempt, order)
         customer_id = await payments.customer_for(
             user_id=order.user_id,
             email=order.email,
             stripe_account=order.stripe_account,
             installation_id=installation,
+            replaces=gone,
         )
         async with sessions.single() as session:
             request = await _complete_request(session, attempt, order, customer_id=customer_id)
@@ -225,6 +227,34 @@ async def obtain(
         return None  # it was never sent
     return await payments.find_session(
         request_of(stored, order, stored.request), created_after=stored.created_at - CLOCK_SKEW
+    )
+
+
+async def _last_customer(session: AsyncSession, attempt: CheckoutAttempt, order: Order) -> str | None:
+    """The customer of this user's last attempt. Where none is kept any more, that one was deleted at Stripe."""
+    return await session.scalar(
+        select(CheckoutAttempt.request["customer"].astext)
+        .join(Order, Order.id == CheckoutAttempt.order_id)
+        .where(
+            Order.user_id == order.user_id,
+            CheckoutAttempt.stripe_account == attempt.stripe_account,
+            CheckoutAttempt.livemode == attempt.livemode,
+            CheckoutAttempt.request.has_key("customer"),
+        )
+        .order_by(CheckoutAttempt.id.desc())
+        .limit(1)
+    )
+
+
+async def forget_customer(session: AsyncSession, attempt: CheckoutAttempt, order: Order) -> None:
+    """Keep an attempt's customer no longer: it was deleted at Stripe, and every checkout with it is refused."""
+    await session.execute(
+        delete(StripeCustomer).where(
+            StripeCustomer.user_id == order.user_id,
+            StripeCustomer.stripe_account == attempt.stripe_account,
+            StripeCustomer.livemode == attempt.livemode,
+            StripeCustomer.customer_id == attempt.request["customer"],
+        )
     )
 
 

@@ -6,14 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 
-from cart import checkout, release
 from cart.models import StripeCustomer
 from cart.till import Till
 from shared.clock import ManualClock
 from shared.contracts.dtos import CheckoutRequest
-from shared.contracts.protocols import PaymentsRefused
 from shared.contracts.states import OrderState
 from shared.database import Database
 from shared.ids import new_id
@@ -81,6 +79,23 @@ async def test_one_customer_per_user(edge: Edge) -> None:
     assert len(edge.standin.events("customer.created")) == 1
     async with edge.world.sessions() as session:
         assert used == set(await session.scalars(select(StripeCustomer.customer_id)))
+
+
+async def test_customer_deleted_at_stripe_gets_a_successor(edge: Edge) -> None:
+    """Somebody tidies up in the Dashboard, or the keys are another account's: the user can still buy (spec: E5)."""
+    kind, user_id = await edge.world.sell(cost=1250), await edge.world.buyer()
+    orders = []
+    for _ in range(2):
+        await edge.world.put(user_id, kind, 1)
+        (order_id,) = await edge.world.start(user_id)
+        handover = await edge.world.hand_over(user_id, order_id)
+        orders.append((handover.order_id, handover.session_id))
+        async with edge.world.sessions() as session:
+            kept = (await session.scalars(select(StripeCustomer.customer_id))).one()
+        await edge.payments.client.v1.customers.delete_async(kept)
+    assert len(edge.standin.events("customer.created")) == 2
+    assert [(await edge.world.order(order_id)).state for order_id, _ in orders] == [OrderState.PENDING] * 2
+    assert await edge.world.attempt_states(orders[1][0]) == ["failed", "open"]
 
 
 async def test_session_is_found_behind_the_first_page(edge: Edge) -> None:
