@@ -14,6 +14,7 @@ from shared.contracts.dtos import CheckoutRequest, PageDTO, SessionFacts
 from shared.contracts.protocols import Payments, PaymentsUnavailable
 from shared.contracts.states import OrderState
 from shared.database import Sessions
+from shared.formats import clock_time, zone_name
 from shared.ids import new_id
 from shared.installation import installation_id
 from shared.payments import APP, DELAYED_METHODS
@@ -103,6 +104,8 @@ def build_params(
         "metadata": metadata,
         "payment_intent_data": {"metadata": metadata, "description": f"Order {order.number}"},
         "expires_at": int(expires_at.timestamp()),
+        # the session outlives the hold; the page itself would tell the buyer of its own end only
+        "custom_text": {"submit": {"message": _hold_words(order, pages[0].time_zone)}},
         # order: lets the return page find the account of a session whose id was never stored
         "success_url": f"{public_url}/checkout/complete?session_id={{CHECKOUT_SESSION_ID}}&order={order.id}",
         "cancel_url": f"{public_url}/orders/{order.id}",
@@ -112,6 +115,12 @@ def build_params(
     if customer:
         params["customer"] = customer
     return params
+
+
+def _hold_words(order: Order, time_zone: str) -> str:
+    assert order.reserved_until is not None
+    until = f"{clock_time(order.reserved_until, time_zone)} ({zone_name(time_zone)})"
+    return f"Your tickets are held for you until {until}; after that they may go to others."
 
 
 def _line_item(line: OrderLine, currency: str) -> dict[str, Any]:
