@@ -13,7 +13,7 @@ from cart.models import CheckoutAttempt, Order, OrderLine, StripeCustomer
 from shared.contracts.dtos import CheckoutRequest, PageDTO, SessionFacts
 from shared.contracts.protocols import Payments, PaymentsUnavailable
 from shared.contracts.states import OrderState
-from shared.database import Sessions, columns_of, write_at_commit
+from shared.database import Sessions, new_row, write_at_commit
 from shared.formats import clock_time, zone_name
 from shared.ids import new_id
 from shared.installation import installation_id
@@ -68,7 +68,7 @@ async def add_attempt(
             public_url=public_url,
         ),
     )
-    await write_at_commit(session, insert(CheckoutAttempt).values(columns_of(attempt)))
+    await write_at_commit(session, new_row(attempt))
     return attempt
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -12,7 +12,7 @@ from cart.settle import settle
 from cart.till import Till
 from shared.contracts.dtos import EventFacts
 from shared.contracts.protocols import SignatureInvalid
-from shared.database import Sessions, retrying, write_at_commit
+from shared.database import Sessions, retrying
 
 log = structlog.get_logger()
 
@@ -69,10 +69,7 @@ async def process(sessions: Sessions, till: Till, event: EventFacts, *, now: dat
             if row.processed_at is not None:
                 return row.result or ""
             result = await _carry_out(session, till, event, now=now)
-            done = {"result": result, "tries": row.tries + 1, "processed_at": now, "last_error": None}
-            await write_at_commit(
-                session, update(WebhookEvent).where(WebhookEvent.id == event.id).values(done)
-            )
+            row.result, row.tries, row.processed_at, row.last_error = result, row.tries + 1, now, None
             return result
 
     try:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, insert, or_, select, update
+from sqlalchemy import and_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload, selectinload
 
@@ -14,7 +14,7 @@ from cart.models import Order, OrderLine, StripeCustomer
 from cart.quote import Quote, unit_amount
 from shared import audit
 from shared.contracts.states import OrderState, order_sources_of
-from shared.database import columns_of, user_lock, write_at_commit
+from shared.database import new_row, user_lock, write_at_commit
 from shared.errors import NotFound
 from shared.identity.models import User
 from shared.ids import new_id, new_order_number
@@ -60,11 +60,7 @@ async def add_order(
         )
         for position, line in enumerate(quote.lines)
     ]
-    await write_at_commit(
-        session,
-        insert(Order).values(columns_of(order)),
-        insert(OrderLine).values([columns_of(line) for line in order.lines]),
-    )
+    await write_at_commit(session, new_row(order), *(new_row(line) for line in order.lines))
     return order
 
 

@@ -21,7 +21,7 @@ from cart.till import Till
 from shared.contracts.dtos import SessionFacts
 from shared.contracts.protocols import Confirmation, SoldOut
 from shared.contracts.states import OrderState
-from shared.database import columns_of, write_now
+from shared.database import new_row, write_now
 from shared.errors import AppError
 from shared.ids import new_id, parse_id
 from shared.installation import installation_id
@@ -200,7 +200,7 @@ async def _book(
     )
     booked = await session.execute(
         insert(Payment)
-        .values(columns_of(payment))
+        .values(new_row(payment).values)
         .on_conflict_do_nothing(index_elements=["stripe_account", "payment_intent"])
         .returning(Payment.id)
         .add_cte(_adoption(attempt, facts).cte("adopted"))

@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.database import columns_of, write_at_commit
+from shared.database import new_row, write_at_commit
 from shared.models import AuditEntry
 
 
@@ -32,7 +32,7 @@ async def record(
         before=before,
         after=after,
     )
-    await write_at_commit(session, insert(AuditEntry).values(columns_of(entry)))
+    await write_at_commit(session, new_row(entry))
 
 
 async def history(session: AsyncSession, subject_id: UUID) -> list[AuditEntry]:

@@ -7,8 +7,10 @@ remembered, so that a network call inside one can be refused (`refuse_open_trans
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ParamSpec, TypeVar
+from functools import lru_cache
+from typing import Any, ParamSpec, TypeVar, cast
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -16,20 +18,21 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     DateTime,
-    Insert,
     MetaData,
     Select,
     String,
-    Update,
+    Table,
+    TableClause,
+    bindparam,
     event,
     func,
-    inspect,
     literal,
     select,
 )
-from sqlalchemy.dialects.postgresql import CHAR, JSONB
+from sqlalchemy.dialects.postgresql import CHAR, JSONB, insert
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.engine import Connection
+from sqlalchemy.engine.interfaces import ExecutionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
@@ -39,8 +42,8 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 from sqlalchemy.orm import DeclarativeBase, ORMExecuteState, Session, SessionTransaction, UOWTransaction
+from sqlalchemy.sql.schema import CallableColumnDefault, ScalarElementColumnDefault
 
-Write = Insert | Update
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -102,7 +105,7 @@ def _note_begin(session: Session, transaction: SessionTransaction, _connection: 
 def _write_waiting(session: Session) -> None:
     waiting = session.info.pop(WAITING, None)
     if waiting:
-        session.execute(_together(waiting))
+        session.execute(*_together(waiting))
 
 
 @event.listens_for(TrackedSession, "after_transaction_end")
@@ -195,41 +198,66 @@ class Database:
         await self.engine.dispose()
 
 
-async def write_at_commit(session: AsyncSession, *writes: Write) -> None:
+@dataclass(frozen=True, slots=True)
+class NewRow:
+    """A row to be inserted; `once` names a unique column whose value, if it is there already, makes it nothing."""
+
+    table: TableClause
+    values: dict[str, Any]
+    once: str | None = None
+
+
+def new_row(row: Base, *, once: str | None = None) -> NewRow:
+    """A model's new row, with the defaults that SQLAlchemy otherwise fills in only when it flushes."""
+    table, values = cast("Table", row.__table__), dict[str, Any]()
+    for column in table.columns:
+        value, default = getattr(row, column.key), column.default
+        if value is None and isinstance(default, CallableColumnDefault):
+            value = default.arg(cast("ExecutionContext", None))  # ours take no context
+        elif value is None and isinstance(default, ScalarElementColumnDefault):
+            value = default.arg
+        if value is not None:
+            values[column.key] = value
+    return NewRow(table, values, once)
+
+
+async def write_at_commit(session: AsyncSession, *rows: NewRow) -> None:
     """Write rows that this transaction does not read again, together with all such rows, as its last statement.
 
     Audit, ledger, mails and jobs only record what has been done: one round trip for all of them. Inside a savepoint
-    they are written at once, so that they go with it. They may depend on each other by foreign keys, but none sees what
-    another of them wrote.
+    they are written at once, so that they go with it. They may depend on each other by foreign keys.
     """
     if session.in_nested_transaction():
-        for write in writes:
-            await session.execute(write)
+        await session.execute(*_together(rows))
     else:
-        session.sync_session.info.setdefault(WAITING, []).extend(writes)
+        session.sync_session.info.setdefault(WAITING, []).extend(rows)
 
 
 async def write_now(session: AsyncSession) -> None:
     """Write what waits for the commit, because the next statement has to see it."""
-    waiting = session.sync_session.info.pop(WAITING, None)
-    if waiting:
-        await session.execute(_together(waiting))
+    rows = session.sync_session.info.pop(WAITING, None)
+    if rows:
+        await session.execute(*_together(rows))
 
 
-def _together(writes: Sequence[Write]) -> Select[int]:
-    return select(literal(1)).add_cte(*(write.cte(f"write_{place}") for place, write in enumerate(writes)))
+def _together(rows: Sequence[NewRow]) -> tuple[Select[int], dict[str, Any]]:
+    """One statement for all rows, and its parameters."""
+    shape = tuple((row.table, tuple(row.values), row.once) for row in rows)
+    named = {f"{place}_{name}": value for place, row in enumerate(rows) for name, value in row.values.items()}
+    return _statement(shape), named
 
 
-def columns_of(row: Base) -> dict[str, Any]:
-    """A new row as values for an INSERT, with the defaults that SQLAlchemy fills in only when it flushes."""
-    values: dict[str, Any] = {}
-    for attribute in inspect(type(row)).column_attrs:
-        value, default = getattr(row, attribute.key), attribute.columns[0].default
-        if value is None and default is not None:
-            value = default.arg(None) if default.is_callable else default.arg
-        if value is not None:
-            values[attribute.key] = value
-    return values
+@lru_cache(maxsize=512)
+def _statement(shape: tuple[tuple[TableClause, tuple[str, ...], str | None], ...]) -> Select[int]:
+    """Composed once for each combination of rows: composing it costs more than running it."""
+    inserts = []
+    for place, (table, names, once) in enumerate(shape):
+        values = {name: bindparam(f"{place}_{name}", type_=table.c[name].type) for name in names}
+        made = insert(table).values(values)
+        if once is not None:
+            made = made.on_conflict_do_nothing(index_elements=[once])
+        inserts.append(made.cte(f"row_{place}"))
+    return select(literal(1)).add_cte(*inserts)
 
 
 def user_lock(user_id: UUID) -> ColumnElement[Any]:

@@ -8,25 +8,25 @@ in the worker instead.
 
 import re
 
-from sqlalchemy import Enum, column, insert, table
+from sqlalchemy import Enum, Integer, LargeBinary, Text, column, table
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.database import write_at_commit
+from shared.database import NewRow, write_at_commit
 
 ENTRYPOINT = "sweep"
 JOBS = table(
     "pgqueuer",
-    column("priority"),
-    column("entrypoint"),
-    column("payload"),
+    column("priority", Integer),
+    column("entrypoint", Text),
+    column("payload", LargeBinary),
     column("status", Enum("queued", name="pgqueuer_status", create_type=False)),
 )
 
 
 async def nudge(session: AsyncSession, sweep: str) -> None:
     """Have the worker run the named sweep as soon as this transaction commits; nothing if it rolls back."""
-    job = insert(JOBS).values(priority=0, entrypoint=ENTRYPOINT, payload=sweep.encode(), status="queued")
-    await write_at_commit(session, job)
+    job = {"priority": 0, "entrypoint": ENTRYPOINT, "payload": sweep.encode(), "status": "queued"}
+    await write_at_commit(session, NewRow(JOBS, job))
 
 
 def jobs_schema() -> list[str]:

@@ -8,10 +8,9 @@ from functools import lru_cache
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.database import columns_of, write_at_commit
+from shared.database import new_row, write_at_commit
 from shared.formats import install
 from shared.jobs import nudge
 from shared.models import OutgoingMail
@@ -57,6 +56,5 @@ async def owe_mail(
         created_at=now,
         expires_at=expires_at,
     )
-    owed = insert(OutgoingMail).values(columns_of(mail))
-    await write_at_commit(session, owed.on_conflict_do_nothing(index_elements=["dedupe_key"]))
+    await write_at_commit(session, new_row(mail, once="dedupe_key"))
     await nudge(session, "mail")
