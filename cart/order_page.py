@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart import attempts, orders
 from cart.models import Order, Refund
+from cart.summary import pages_of
 from shared.contracts.dtos import PageDTO, TicketDTO
 from shared.contracts.protocols import CalendarService
 from shared.contracts.states import OrderState
@@ -46,13 +47,17 @@ async def order_view(
 ) -> OrderView:
     """An own order for its page. Raises NotFound for any other."""
     order = await orders.own_order(session, order_id, user_id=user_id)
-    pages = await calendar.get_pages(session, sorted({line.page_id for line in order.lines}))
+    tickets = await calendar.get_tickets_for_order(session, order_id)
+    # an order that was given back has no tickets any more to say whose they were
+    pages = pages_of(tickets) or await calendar.get_pages(
+        session, sorted({line.page_id for line in order.lines})
+    )
     attempt = None
     if order.state == OrderState.PENDING:
         attempt = await attempts.active_attempt(session, order_id)
     return OrderView(
         order=order,
-        tickets=await calendar.get_tickets_for_order(session, order_id),
+        tickets=tickets,
         pages=list(pages.values()),
         refunds=await refunds_of(session, [order_id]),
         session_id=attempt.session_id if attempt else None,
