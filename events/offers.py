@@ -15,6 +15,7 @@ from sqlalchemy.orm import aliased
 from events.models import Entry, Pool, Ticket, TicketType
 from shared.contracts.dtos import SoldOutLine
 from shared.contracts.states import EntryState
+from shared.database import USER_LOCK
 
 
 class SaleState(StrEnum):
@@ -112,12 +113,25 @@ def join_offer(query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
 
 # made once: to compose it costs as much as to send it
 _OFFERS = join_offer(select(*OFFER_COLUMNS).select_from(TicketType))
+_OFFERS_AND_LOCK = _OFFERS.add_columns(sql(USER_LOCK))
 
 
 async def read_offers(session: AsyncSession, ticket_type_ids: set[UUID]) -> dict[UUID, Offer]:
     """Offers by ticket type; unknown ids are absent."""
     rows = await session.execute(_OFFERS.where(TicketType.id.in_(ticket_type_ids)))
     return {row[0]: Offer(*row) for row in rows}
+
+
+async def lock_user_and_read_offers(
+    session: AsyncSession, ticket_type_ids: set[UUID], *, user_id: UUID
+) -> dict[UUID, Offer]:
+    """The same, with the user locked from here on; nobody is locked where no id is known.
+
+    Both in one statement, since stock is not the user's: what was left when the wait began is as good as any.
+    """
+    query = _OFFERS_AND_LOCK.where(TicketType.id.in_(ticket_type_ids))
+    rows = await session.execute(query, {"locked_user": str(user_id)})
+    return {row[0]: Offer(*row[:-1]) for row in rows}
 
 
 async def has_lapsed_holds(session: AsyncSession, entry_id: UUID, *, now: datetime) -> bool:
