@@ -102,12 +102,11 @@ async def orders_of_user(session: AsyncSession, user_id: UUID, *, limit: int = 1
 
 
 async def open_orders(session: AsyncSession, user_id: UUID) -> list[Order]:
-    """A user's unfinished checkouts that still hold stock, oldest first."""
+    """A user's unfinished checkouts that still hold stock, oldest first; without their lines."""
     rows = await session.scalars(
         select(Order)
         .where(Order.user_id == user_id, Order.state == OrderState.PENDING)
         .order_by(Order.created_at, Order.id)
-        .options(selectinload(Order.lines))
     )
     return list(rows)
 
