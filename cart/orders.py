@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import joinedload, selectinload
+from sqlalchemy.orm import aliased, joinedload, selectinload
 
 from cart.models import Order, OrderLine
 from cart.quote import Quote, unit_amount
@@ -17,6 +17,18 @@ from shared.errors import NotFound
 from shared.identity.models import User
 
 CLOSED = (OrderState.PAID, OrderState.FAILED, OrderState.EXPIRED, OrderState.CANCELLED)
+LIVE = (OrderState.PENDING, OrderState.PROCESSING, OrderState.PAID)
+
+_ASKED_FOR = aliased(Order)
+# made once: to compose it costs as much as to send it
+_WITH_SIBLINGS = (
+    select(Order)
+    .join(_ASKED_FOR, and_(Order.user_id == _ASKED_FOR.user_id, Order.fingerprint == _ASKED_FOR.fingerprint))
+    .where(or_(Order.id == _ASKED_FOR.id, Order.state.in_(LIVE)))
+    .order_by(Order.created_at, Order.id)
+    .options(joinedload(Order.lines))
+    .execution_options(populate_existing=True)
+)
 
 
 async def add_order(
@@ -76,17 +88,29 @@ def item_ids(lines: Sequence[OrderLine]) -> list[UUID]:
 
 
 async def own_order(session: AsyncSession, order_id: UUID, *, user_id: UUID) -> Order:
-    """A user's own order with its lines. Raises NotFound for any other."""
-    found = await session.scalars(
+    """A user's own order, without its lines. Raises NotFound for any other."""
+    order = await session.scalar(
         select(Order)
         .where(Order.id == order_id, Order.user_id == user_id)
-        .options(joinedload(Order.lines))
         .execution_options(populate_existing=True)
     )
-    order = found.unique().one_or_none()
     if order is None:
         raise NotFound
     return order
+
+
+async def own_order_with_siblings(
+    session: AsyncSession, order_id: UUID, *, user_id: UUID
+) -> tuple[Order, list[Order]]:
+    """A user's own order, and the live orders of the same cart in the order in which they are paid; all with lines.
+
+    An order that is over is not among the live ones. Raises NotFound for another's order.
+    """
+    asked_for = _WITH_SIBLINGS.where(_ASKED_FOR.id == order_id, _ASKED_FOR.user_id == user_id)
+    found = {order.id: order for order in (await session.scalars(asked_for)).unique()}
+    if order_id not in found:
+        raise NotFound
+    return found[order_id], [order for order in found.values() if order.state in LIVE]
 
 
 async def orders_of_user(session: AsyncSession, user_id: UUID, *, limit: int = 100) -> list[Order]:
@@ -118,7 +142,7 @@ async def orders_of_cart(session: AsyncSession, *, user_id: UUID, fingerprint: s
         .where(
             Order.user_id == user_id,
             Order.fingerprint == fingerprint,
-            Order.state.in_((OrderState.PENDING, OrderState.PROCESSING, OrderState.PAID)),
+            Order.state.in_(LIVE),
         )
         .order_by(Order.created_at, Order.id)
     )
