@@ -13,7 +13,7 @@ from cart.models import CheckoutAttempt, Order, OrderLine, StripeCustomer
 from shared.contracts.dtos import CheckoutRequest, PageDTO, SessionFacts
 from shared.contracts.protocols import Payments, PaymentsUnavailable
 from shared.contracts.states import OrderState
-from shared.database import Sessions
+from shared.database import Sessions, columns_of, write_at_commit
 from shared.formats import clock_time, zone_name
 from shared.ids import new_id
 from shared.installation import installation_id
@@ -39,15 +39,15 @@ async def add_attempt(
     lines: Sequence[OrderLine],
     *,
     pages: Mapping[UUID, PageDTO],
+    customer: str | None,
     livemode: bool,
     public_url: str,
     now: datetime,
 ) -> CheckoutAttempt:
-    """Store the complete request for one Checkout session of this order, state `creating`."""
+    """Store, at commit, the complete request for one Checkout session of this order, state `creating`."""
     attempt_id = new_id()
     assert order.reserved_until is not None
     expires_at = max(order.reserved_until + timedelta(minutes=order.hold_minutes), now + SHORTEST_SESSION)
-    known = await session.get(StripeCustomer, (order.user_id, order.stripe_account, livemode))
     attempt = CheckoutAttempt(
         id=attempt_id,
         order_id=order.id,
@@ -64,13 +64,18 @@ async def add_attempt(
             installation=await installation_id(session),
             expires_at=expires_at,
             pages=[pages[page_id] for page_id in dict.fromkeys(line.page_id for line in lines)],
-            customer=known.customer_id if known else None,
+            customer=customer,
             public_url=public_url,
         ),
     )
-    session.add(attempt)
-    await session.flush()
+    await write_at_commit(session, insert(CheckoutAttempt).values(columns_of(attempt)))
     return attempt
+
+
+async def customer_of(session: AsyncSession, order: Order, *, livemode: bool) -> str | None:
+    """The buyer's Stripe customer on the order's account, if there is one yet (spec: E5)."""
+    known = await session.get(StripeCustomer, (order.user_id, order.stripe_account, livemode))
+    return known.customer_id if known else None
 
 
 def build_params(

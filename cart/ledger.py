@@ -12,6 +12,7 @@ from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart.models import LedgerTransfer, OrderLine, Payment
+from shared.database import write_at_commit
 from shared.ids import new_id
 
 STRIPE_BALANCE = "stripe_balance"
@@ -59,4 +60,4 @@ def _transfer(
 
 async def _post(session: AsyncSession, rows: list[dict[str, object]]) -> None:
     if rows:
-        await session.execute(insert(LedgerTransfer).values(rows))
+        await write_at_commit(session, insert(LedgerTransfer).values(rows))

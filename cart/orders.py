@@ -1,23 +1,26 @@
 """Orders in the database: writing one from a quote, finding, locking and moving it through its states."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import and_, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased, joinedload, selectinload
 
-from cart.models import Order, OrderLine
+from cart.models import Order, OrderLine, StripeCustomer
 from cart.quote import Quote, unit_amount
 from shared import audit
 from shared.contracts.states import OrderState, order_sources_of
+from shared.database import columns_of, user_lock, write_at_commit
 from shared.errors import NotFound
 from shared.identity.models import User
+from shared.ids import new_id, new_order_number
 
-CLOSED = (OrderState.PAID, OrderState.FAILED, OrderState.EXPIRED, OrderState.CANCELLED)
 LIVE = (OrderState.PENDING, OrderState.PROCESSING, OrderState.PAID)
+CLOSED = (OrderState.PAID, OrderState.FAILED, OrderState.EXPIRED, OrderState.CANCELLED)
 
 _ASKED_FOR = aliased(Order)
 # made once: to compose it costs as much as to send it
@@ -34,8 +37,10 @@ _WITH_SIBLINGS = (
 async def add_order(
     session: AsyncSession, quote: Quote, *, user_id: UUID, email: str, fingerprint: str, now: datetime
 ) -> Order:
-    """Write an order and its immutable lines; tickets are not claimed yet. Times in UTC."""
+    """Write an order and its immutable lines, at commit; tickets are not claimed yet. Times in UTC."""
     order = Order(
+        id=new_id(),
+        number=new_order_number(),
         user_id=user_id,
         email=email,
         page_id=quote.page_id,
@@ -50,6 +55,8 @@ async def add_order(
     )
     order.lines = [
         OrderLine(
+            id=new_id(),
+            order_id=order.id,
             position=position,
             kind=line.kind,
             page_id=line.page_id,
@@ -64,14 +71,32 @@ async def add_order(
         )
         for position, line in enumerate(quote.lines)
     ]
-    session.add(order)
-    await session.flush()
+    await write_at_commit(
+        session,
+        insert(Order).values(columns_of(order)),
+        insert(OrderLine).values([columns_of(line) for line in order.lines]),
+    )
     return order
 
 
 async def lock_order(session: AsyncSession, order_id: UUID) -> Order | None:
     """The order, locked until this transaction ends, as it is now."""
     return await session.get(Order, order_id, with_for_update={"key_share": True}, populate_existing=True)
+
+
+async def lock_order_with_lines(session: AsyncSession, order_id: UUID) -> tuple[Order, list[OrderLine]]:
+    """The order, locked until this transaction ends, with its lines in their order."""
+    rows = (
+        await session.execute(
+            select(Order, OrderLine)
+            .join(OrderLine, OrderLine.order_id == Order.id)
+            .where(Order.id == order_id)
+            .order_by(OrderLine.position)
+            .with_for_update(of=Order, key_share=True)
+            .execution_options(populate_existing=True)
+        )
+    ).all()
+    return rows[0][0], [line for _, line in rows]
 
 
 async def lines_of(session: AsyncSession, order_id: UUID) -> list[OrderLine]:
@@ -135,6 +160,17 @@ async def open_orders(session: AsyncSession, user_id: UUID) -> list[Order]:
     return list(rows)
 
 
+async def live_orders(session: AsyncSession, user_id: UUID, *, fingerprint: str) -> list[Order]:
+    """A user's unfinished checkouts, and the orders that this very cart has already become, oldest first."""
+    of_cart = and_(Order.fingerprint == fingerprint, Order.state.in_(LIVE))
+    rows = await session.scalars(
+        select(Order)
+        .where(Order.user_id == user_id, or_(of_cart, Order.state == OrderState.PENDING))
+        .order_by(Order.created_at, Order.id)
+    )
+    return list(rows)
+
+
 async def orders_of_cart(session: AsyncSession, *, user_id: UUID, fingerprint: str) -> list[Order]:
     """The live orders that this very cart has already become: a double click, a second tab, coming back."""
     rows = await session.scalars(
@@ -175,11 +211,7 @@ async def move_order(
     moved = await session.execute(
         update(Order)
         .where(Order.id == order.id, Order.state.in_(order_sources_of(to)))
-        .values(
-            state=to,
-            reserved_until=None,
-            closed_at=now if to in CLOSED else None,
-        )
+        .values(state=to, reserved_until=None, closed_at=now if to in CLOSED else None)
         .returning(Order.id)
         .execution_options(synchronize_session="fetch")
     )
@@ -198,12 +230,25 @@ async def move_order(
     return True
 
 
-async def email_and_open_orders(session: AsyncSession, user_id: UUID) -> tuple[str, int]:
-    """A buyer's address, and how many unfinished checkouts they have; limited, since each holds stock."""
-    waiting = (
-        select(func.count())
-        .where(Order.user_id == user_id, Order.state == OrderState.PENDING)
-        .scalar_subquery()
+@dataclass(frozen=True, slots=True)
+class Buyer:
+    """Who checks out, locked: nobody else changes this user's cart and orders until the transaction ends."""
+
+    email: str
+    customers: dict[str, str]
+    """Stripe customer by account, as far as there is one (spec: E5)."""
+
+
+async def lock_buyer(session: AsyncSession, user_id: UUID, *, livemode: bool) -> Buyer:
+    """One checkout at a time per user: two clicks, two tabs and two devices wait for each other."""
+    rows = await session.execute(
+        select(user_lock(user_id), User.email, StripeCustomer.stripe_account, StripeCustomer.customer_id)
+        .join(
+            StripeCustomer,
+            and_(StripeCustomer.user_id == User.id, StripeCustomer.livemode == livemode),
+            isouter=True,
+        )
+        .where(User.id == user_id)
     )
-    email, number = (await session.execute(select(User.email, waiting).where(User.id == user_id))).one()
-    return email, number
+    found = rows.all()
+    return Buyer(found[0][1], {account: customer for _, _, account, customer in found if customer})

@@ -15,7 +15,7 @@ from sqlalchemy.orm import aliased
 from events.models import Entry, Pool, Ticket, TicketType
 from shared.contracts.dtos import SoldOutLine
 from shared.contracts.states import EntryState
-from shared.database import USER_LOCK
+from shared.database import user_lock
 
 
 class SaleState(StrEnum):
@@ -113,7 +113,6 @@ def join_offer(query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
 
 # made once: to compose it costs as much as to send it
 _OFFERS = join_offer(select(*OFFER_COLUMNS).select_from(TicketType))
-_OFFERS_AND_LOCK = _OFFERS.add_columns(sql(USER_LOCK))
 
 
 async def read_offers(session: AsyncSession, ticket_type_ids: set[UUID]) -> dict[UUID, Offer]:
@@ -129,8 +128,8 @@ async def lock_user_and_read_offers(
 
     Both in one statement, since stock is not the user's: what was left when the wait began is as good as any.
     """
-    query = _OFFERS_AND_LOCK.where(TicketType.id.in_(ticket_type_ids))
-    rows = await session.execute(query, {"locked_user": str(user_id)})
+    query = _OFFERS.add_columns(user_lock(user_id)).where(TicketType.id.in_(ticket_type_ids))
+    rows = await session.execute(query)
     return {row[0]: Offer(*row[:-1]) for row in rows}
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from shared.database import columns_of, write_at_commit
 from shared.models import AuditEntry
 
 
@@ -22,11 +23,16 @@ async def record(
     after: dict[str, Any] | None = None,
 ) -> None:
     """Note one change; `at` in UTC, `before` and `after` JSON-clean."""
-    await session.execute(
-        insert(AuditEntry).values(
-            at=at, actor=actor, subject=subject, subject_id=subject_id, what=what, before=before, after=after
-        )
+    entry = AuditEntry(
+        at=at,
+        actor=actor,
+        subject=subject,
+        subject_id=subject_id,
+        what=what,
+        before=before,
+        after=after,
     )
+    await write_at_commit(session, insert(AuditEntry).values(columns_of(entry)))
 
 
 async def history(session: AsyncSession, subject_id: UUID) -> list[AuditEntry]:

@@ -6,13 +6,27 @@ remembered, so that a network call inside one can be refused (`refuse_open_trans
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import BigInteger, DateTime, MetaData, String, event, text
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    DateTime,
+    Insert,
+    MetaData,
+    Select,
+    String,
+    Update,
+    event,
+    func,
+    inspect,
+    literal,
+    select,
+)
 from sqlalchemy.dialects.postgresql import CHAR, JSONB
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.engine import Connection
@@ -26,9 +40,11 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.orm import DeclarativeBase, ORMExecuteState, Session, SessionTransaction, UOWTransaction
 
+Write = Insert | Update
 P = ParamSpec("P")
 T = TypeVar("T")
 
+WAITING = "waiting for commit"  # key in a session's info
 LOCK_TIMEOUT = "5s"
 STATEMENT_TIMEOUT = "30s"
 # Connections are kept: a new one has to prepare every statement again, which doubled what a purchase costs. The few
@@ -82,8 +98,17 @@ def _note_begin(session: Session, transaction: SessionTransaction, _connection: 
         _open_transactions[task] = _open_transactions.get(task, 0) + 1
 
 
+@event.listens_for(TrackedSession, "before_commit")
+def _write_waiting(session: Session) -> None:
+    waiting = session.info.pop(WAITING, None)
+    if waiting:
+        session.execute(_together(waiting))
+
+
 @event.listens_for(TrackedSession, "after_transaction_end")
 def _note_end(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
+        session.info.pop(WAITING, None)  # rolled back: what was to be written with it goes too
     if transaction.parent is None and "task" in session.info:
         task = session.info.pop("task")
         _open_transactions[task] = _open_transactions.get(task, 1) - 1
@@ -170,13 +195,51 @@ class Database:
         await self.engine.dispose()
 
 
-USER_LOCK = "pg_advisory_xact_lock(hashtextextended('user:' || CAST(:locked_user AS text), 0))"
-"""What lock_user does, as a column for a query that must not see what the lock guards: it looks before it waits."""
+async def write_at_commit(session: AsyncSession, *writes: Write) -> None:
+    """Write rows that this transaction does not read again, together with all such rows, as its last statement.
+
+    Audit, ledger, mails and jobs only record what has been done: one round trip for all of them. Inside a savepoint
+    they are written at once, so that they go with it. They may depend on each other by foreign keys, but none sees what
+    another of them wrote.
+    """
+    if session.in_nested_transaction():
+        for write in writes:
+            await session.execute(write)
+    else:
+        session.sync_session.info.setdefault(WAITING, []).extend(writes)
+
+
+async def write_now(session: AsyncSession) -> None:
+    """Write what waits for the commit, because the next statement has to see it."""
+    waiting = session.sync_session.info.pop(WAITING, None)
+    if waiting:
+        await session.execute(_together(waiting))
+
+
+def _together(writes: Sequence[Write]) -> Select[int]:
+    return select(literal(1)).add_cte(*(write.cte(f"write_{place}") for place, write in enumerate(writes)))
+
+
+def columns_of(row: Base) -> dict[str, Any]:
+    """A new row as values for an INSERT, with the defaults that SQLAlchemy fills in only when it flushes."""
+    values: dict[str, Any] = {}
+    for attribute in inspect(type(row)).column_attrs:
+        value, default = getattr(row, attribute.key), attribute.columns[0].default
+        if value is None and default is not None:
+            value = default.arg(None) if default.is_callable else default.arg
+        if value is not None:
+            values[attribute.key] = value
+    return values
+
+
+def user_lock(user_id: UUID) -> ColumnElement[Any]:
+    """The lock of `lock_user` as a column: held for every statement after the one that selects it."""
+    return func.pg_advisory_xact_lock(func.hashtextextended(f"user:{user_id}", 0))
 
 
 async def lock_user(session: AsyncSession, user_id: UUID) -> None:
     """Let one transaction at a time change this user's cart and orders: the first lock in our order of locks."""
-    await session.execute(text(f"SELECT {USER_LOCK}"), {"locked_user": str(user_id)})
+    await session.execute(select(user_lock(user_id)))
 
 
 def sqlstate(error: DBAPIError) -> str | None:

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from shared.database import columns_of, write_at_commit
 from shared.formats import install
 from shared.jobs import nudge
 from shared.models import OutgoingMail
@@ -46,18 +47,16 @@ async def owe_mail(
     """
     lines = _templates().get_template(f"mail/{template}.txt").render(**context).strip().split("\n", 1)
     html = _templates().get_template(f"mail/{template}.html").render(subject=lines[0], **context)
-    await session.execute(
-        insert(OutgoingMail)
-        .values(
-            to=to,
-            subject=lines[0].strip(),
-            text=lines[-1].strip(),
-            html=html,
-            dedupe_key=dedupe_key,
-            next_try_at=now,
-            created_at=now,
-            expires_at=expires_at,
-        )
-        .on_conflict_do_nothing(index_elements=["dedupe_key"])
+    mail = OutgoingMail(
+        to=to,
+        subject=lines[0].strip(),
+        text=lines[-1].strip(),
+        html=html,
+        dedupe_key=dedupe_key,
+        next_try_at=now,
+        created_at=now,
+        expires_at=expires_at,
     )
+    owed = insert(OutgoingMail).values(columns_of(mail))
+    await write_at_commit(session, owed.on_conflict_do_nothing(index_elements=["dedupe_key"]))
     await nudge(session, "mail")

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, literal, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart import checkout, orders
@@ -125,17 +125,14 @@ async def test_ten_submits_would_be_told_apart(world: World, monkeypatch: pytest
     seen = await world.seen(user_id)
     both_have_looked = asyncio.Barrier(2)
 
-    async def no_lock(_session: AsyncSession, _user_id: UUID) -> None:
-        """Nobody waits."""
-
-    async def look(session: AsyncSession, *, user_id: UUID, fingerprint: str) -> list[Order]:
-        found = await orders_of_cart(session, user_id=user_id, fingerprint=fingerprint)
+    async def look(session: AsyncSession, user_id: UUID, *, fingerprint: str) -> list[Order]:
+        found = await live_orders(session, user_id, fingerprint=fingerprint)
         await both_have_looked.wait()
         return found
 
-    orders_of_cart = orders.orders_of_cart
-    monkeypatch.setattr(checkout, "lock_user", no_lock)
-    monkeypatch.setattr(orders, "orders_of_cart", look)
+    live_orders = orders.live_orders
+    monkeypatch.setattr(orders, "user_lock", lambda _user_id: literal(None))
+    monkeypatch.setattr(orders, "live_orders", look)
     answers = await asyncio.gather(
         *(world.start(user_id, seen=seen) for _ in range(2)), return_exceptions=True
     )
