@@ -171,20 +171,6 @@ async def live_orders(session: AsyncSession, user_id: UUID, *, fingerprint: str)
     return list(rows)
 
 
-async def orders_of_cart(session: AsyncSession, *, user_id: UUID, fingerprint: str) -> list[Order]:
-    """The live orders that this very cart has already become: a double click, a second tab, coming back."""
-    rows = await session.scalars(
-        select(Order)
-        .where(
-            Order.user_id == user_id,
-            Order.fingerprint == fingerprint,
-            Order.state.in_(LIVE),
-        )
-        .order_by(Order.created_at, Order.id)
-    )
-    return list(rows)
-
-
 async def lapsed_orders(session: AsyncSession, *, now: datetime, limit: int = 50) -> list[UUID]:
     """Pending orders whose hold is over, oldest first."""
     rows = await session.scalars(
