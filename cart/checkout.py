@@ -15,7 +15,7 @@ from cart.models import CheckoutAttempt, Order, OrderLine
 from cart.quote import CartChanged, EmptyCart, Quote, fingerprint, quotes
 from cart.release import release
 from cart.settle import settle_free
-from cart.summary import of_page, summarise, ticket_lines
+from cart.summary import of_page, summary_of_tickets
 from cart.till import Till
 from shared import audit
 from shared.contracts.dtos import CartSummaryDTO, PageDTO
@@ -144,9 +144,7 @@ async def _add_attempt(
 
 
 async def _read_cart(session: AsyncSession, calendar: CalendarService, user_id: UUID) -> CartSummaryDTO:
-    lines = ticket_lines(await calendar.pending_tickets(session, user_id=user_id))
-    pages = await calendar.get_pages(session, sorted({line.page_id for line in lines})) if lines else {}
-    return summarise(lines, pages)
+    return summary_of_tickets(await calendar.pending_tickets(session, user_id=user_id))
 
 
 async def _place(

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import and_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import joinedload, selectinload
+from sqlalchemy.orm import aliased, joinedload, selectinload
 
 from cart.models import Order, OrderLine, StripeCustomer
 from cart.quote import Quote, unit_amount
@@ -21,6 +21,17 @@ from shared.ids import new_id, new_order_number
 
 LIVE = (OrderState.PENDING, OrderState.PROCESSING, OrderState.PAID)
 CLOSED = (OrderState.PAID, OrderState.FAILED, OrderState.EXPIRED, OrderState.CANCELLED)
+
+_ASKED_FOR = aliased(Order)
+# made once: to compose it costs as much as to send it
+_WITH_SIBLINGS = (
+    select(Order)
+    .join(_ASKED_FOR, and_(Order.user_id == _ASKED_FOR.user_id, Order.fingerprint == _ASKED_FOR.fingerprint))
+    .where(or_(Order.id == _ASKED_FOR.id, Order.state.in_(LIVE)))
+    .order_by(Order.created_at, Order.id)
+    .options(joinedload(Order.lines))
+    .execution_options(populate_existing=True)
+)
 
 
 async def add_order(
@@ -98,17 +109,29 @@ def item_ids(lines: Sequence[OrderLine]) -> list[UUID]:
 
 
 async def own_order(session: AsyncSession, order_id: UUID, *, user_id: UUID) -> Order:
-    """A user's own order with its lines. Raises NotFound for any other."""
-    found = await session.scalars(
+    """A user's own order, without its lines. Raises NotFound for any other."""
+    order = await session.scalar(
         select(Order)
         .where(Order.id == order_id, Order.user_id == user_id)
-        .options(joinedload(Order.lines))
         .execution_options(populate_existing=True)
     )
-    order = found.unique().one_or_none()
     if order is None:
         raise NotFound
     return order
+
+
+async def own_order_with_siblings(
+    session: AsyncSession, order_id: UUID, *, user_id: UUID
+) -> tuple[Order, list[Order]]:
+    """A user's own order, and the live orders of the same cart in the order in which they are paid; all with lines.
+
+    An order that is over is not among the live ones. Raises NotFound for another's order.
+    """
+    asked_for = _WITH_SIBLINGS.where(_ASKED_FOR.id == order_id, _ASKED_FOR.user_id == user_id)
+    found = {order.id: order for order in (await session.scalars(asked_for)).unique()}
+    if order_id not in found:
+        raise NotFound
+    return found[order_id], [order for order in found.values() if order.state in LIVE]
 
 
 async def orders_of_user(session: AsyncSession, user_id: UUID, *, limit: int = 100) -> list[Order]:
@@ -124,12 +147,11 @@ async def orders_of_user(session: AsyncSession, user_id: UUID, *, limit: int = 1
 
 
 async def open_orders(session: AsyncSession, user_id: UUID) -> list[Order]:
-    """A user's unfinished checkouts that still hold stock, oldest first."""
+    """A user's unfinished checkouts that still hold stock, oldest first; without their lines."""
     rows = await session.scalars(
         select(Order)
         .where(Order.user_id == user_id, Order.state == OrderState.PENDING)
         .order_by(Order.created_at, Order.id)
-        .options(selectinload(Order.lines))
     )
     return list(rows)
 
@@ -140,20 +162,6 @@ async def live_orders(session: AsyncSession, user_id: UUID, *, fingerprint: str)
     rows = await session.scalars(
         select(Order)
         .where(Order.user_id == user_id, or_(of_cart, Order.state == OrderState.PENDING))
-        .order_by(Order.created_at, Order.id)
-    )
-    return list(rows)
-
-
-async def orders_of_cart(session: AsyncSession, *, user_id: UUID, fingerprint: str) -> list[Order]:
-    """The live orders that this very cart has already become: a double click, a second tab, coming back."""
-    rows = await session.scalars(
-        select(Order)
-        .where(
-            Order.user_id == user_id,
-            Order.fingerprint == fingerprint,
-            Order.state.in_(LIVE),
-        )
         .order_by(Order.created_at, Order.id)
     )
     return list(rows)

@@ -170,6 +170,18 @@ async def test_cart_and_checkout_wait_for_each_other(world: World) -> None:
     assert await world.allocated(kind) == (0 if isinstance(answers[1], CartChanged) else 1)
 
 
+async def test_a_tab_that_waited_counts_what_the_other_has_put_in(world: World) -> None:
+    """Pending tickets are read by a statement that begins when the lock is held (spec: B2)."""
+    kind = await world.sell()
+    user_id = await world.buyer()
+    async with world.sessions.begin() as session:
+        await lock_user(session, user_id)
+        waiting = [asyncio.create_task(world.put(user_id, kind, 2)) for _ in range(2)]
+        await eventually(lambda: two_wait(world))
+    await asyncio.gather(*waiting)
+    assert await world.in_cart(user_id) == 2
+
+
 async def two_wait(world: World) -> bool:
     """Whether two transactions of this database wait for an advisory lock."""
     query = (
