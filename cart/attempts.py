@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import and_, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -22,6 +22,8 @@ from shared.payments import APP, DELAYED_METHODS
 ACTIVE = ("creating", "open")
 # Stripe wants expires_at at least 30 minutes ahead when it receives the call; one minute for the way there.
 SHORTEST_SESSION = timedelta(minutes=31)
+# … and at most 24 hours. A hold that goes on after that gets a new session when the buyer comes back.
+LONGEST_SESSION = timedelta(hours=23, minutes=59)
 KEY_LIFE = timedelta(
     hours=24
 )  # Stripe keeps an idempotency key at least that long, and replays even a 5xx under it
@@ -47,7 +49,8 @@ async def add_attempt(
     """Store, at commit, the complete request for one Checkout session of this order, state `creating`."""
     attempt_id = new_id()
     assert order.reserved_until is not None
-    expires_at = max(order.reserved_until + timedelta(minutes=order.hold_minutes), now + SHORTEST_SESSION)
+    held_at_most_until = order.reserved_until + timedelta(minutes=order.hold_minutes)
+    expires_at = min(max(held_at_most_until, now + SHORTEST_SESSION), now + LONGEST_SESSION)
     attempt = CheckoutAttempt(
         id=attempt_id,
         order_id=order.id,
@@ -205,11 +208,13 @@ async def send(
     if "customer" not in request:
         async with sessions.reading() as session:
             installation = await installation_id(session)
+            gone = await _last_customer(session, attempt, order)
         customer_id = await payments.customer_for(
             user_id=order.user_id,
             email=order.email,
             stripe_account=order.stripe_account,
             installation_id=installation,
+            replaces=gone,
         )
         async with sessions.single() as session:
             request = await _complete_request(session, attempt, order, customer_id=customer_id)
@@ -236,6 +241,34 @@ async def obtain(
         return None  # it was never sent
     return await payments.find_session(
         request_of(stored, order, stored.request), created_after=stored.created_at - CLOCK_SKEW
+    )
+
+
+async def _last_customer(session: AsyncSession, attempt: CheckoutAttempt, order: Order) -> str | None:
+    """The customer of this user's last attempt. Where none is kept any more, that one was deleted at Stripe."""
+    return await session.scalar(
+        select(CheckoutAttempt.request["customer"].astext)
+        .join(Order, Order.id == CheckoutAttempt.order_id)
+        .where(
+            Order.user_id == order.user_id,
+            CheckoutAttempt.stripe_account == attempt.stripe_account,
+            CheckoutAttempt.livemode == attempt.livemode,
+            CheckoutAttempt.request.has_key("customer"),
+        )
+        .order_by(CheckoutAttempt.id.desc())
+        .limit(1)
+    )
+
+
+async def forget_customer(session: AsyncSession, attempt: CheckoutAttempt, order: Order) -> None:
+    """Keep an attempt's customer no longer: it was deleted at Stripe, and every checkout with it is refused."""
+    await session.execute(
+        delete(StripeCustomer).where(
+            StripeCustomer.user_id == order.user_id,
+            StripeCustomer.stripe_account == attempt.stripe_account,
+            StripeCustomer.livemode == attempt.livemode,
+            StripeCustomer.customer_id == attempt.request["customer"],
+        )
     )
 
 

@@ -19,7 +19,7 @@ from cart.summary import of_page, summary_of_tickets
 from cart.till import Till
 from shared import audit
 from shared.contracts.dtos import CartSummaryDTO, PageDTO
-from shared.contracts.protocols import CalendarService, PaymentsRefused, SoldOut
+from shared.contracts.protocols import CalendarService, CustomerGone, PaymentsRefused, SoldOut
 from shared.contracts.states import OrderState
 from shared.database import Sessions, retrying
 from shared.errors import AppError, Conflict, NotFound
@@ -64,7 +64,8 @@ async def start(
     """Turn the cart (or a page's part of it) into orders that hold their tickets; returns their ids (spec: B8, B12).
 
     `seen` is the fingerprint of what the buyer saw. The same cart sent twice gives the same orders.
-    Raises EmptyCart, CartChanged, NotChargeable, SoldOut, TooManyOpenOrders; then nothing was written.
+    Raises EmptyCart, CartChanged, NotChargeable, Invalid (more of a type than one order may hold), SoldOut,
+    TooManyOpenOrders; then nothing was written.
     """
 
     async def reserve() -> list[UUID]:
@@ -208,9 +209,8 @@ async def hand_over(
         return _handover(order, attempt)
     try:
         facts = await attempts.obtain(sessions, till.payments, order, attempt, now=now)
-    except PaymentsRefused:
-        # a request that has waited is refused because its end is too near; any other refusal is for good
-        if attempt.expires_at - now >= attempts.SHORTEST_SESSION - SENT_AT_ONCE:
+    except PaymentsRefused as refusal:
+        if not await _can_be_mended(sessions, order, attempt, refusal, now=now):
             await release(sessions, till, order_id=order_id, to=OrderState.CANCELLED, actor="stripe", now=now)
             raise
         facts = None
@@ -222,6 +222,21 @@ async def hand_over(
         await till.payments.expire_session(facts.id, stripe_account=facts.stripe_account)
         raise SessionExpired
     return Handover(order.id, OrderState.PENDING, facts.id, facts.url, facts.client_secret)
+
+
+async def _can_be_mended(
+    sessions: Sessions, order: Order, attempt: CheckoutAttempt, refusal: PaymentsRefused, *, now: datetime
+) -> bool:
+    """Whether Stripe will take a new request where it has refused this one; else the refusal is for good.
+
+    `attempt` as it was before it was sent: a customer made just now that is gone already is not made again.
+    """
+    if isinstance(refusal, CustomerGone) and "customer" in attempt.request:
+        async with sessions.single() as session:
+            await attempts.forget_customer(session, attempt, order)
+        return True
+    # it has waited, and its end is too near by now
+    return attempt.expires_at - now < attempts.SHORTEST_SESSION - SENT_AT_ONCE
 
 
 async def _with_new_attempt(

@@ -168,11 +168,12 @@ async def live_orders(session: AsyncSession, user_id: UUID, *, fingerprint: str)
 
 
 async def lapsed_orders(session: AsyncSession, *, now: datetime, limit: int = 50) -> list[UUID]:
-    """Pending orders whose hold is over, oldest first."""
+    """Pending orders whose hold is over, oldest first; those that were tried in vain come last."""
     rows = await session.scalars(
         select(Order.id)
         .where(Order.state == OrderState.PENDING, Order.reserved_until < now)
-        .order_by(Order.reserved_until)
+        # else the first ones that Stripe has no answer about would keep all others from being looked at
+        .order_by(Order.releasing_until.nulls_first(), Order.reserved_until)
         .limit(limit)
     )
     return list(rows)

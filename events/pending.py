@@ -148,6 +148,16 @@ def check_number(offer: Offer, quantity: int, *, before: int = 0, in_cart: int =
         raise Invalid(f"A cart holds at most {MAX_PENDING} tickets; {in_cart} are in yours.")
 
 
+def check_per_order(offer: Offer, number: int) -> None:
+    """Raise Invalid where an order cannot hold `number` of a type.
+
+    The cart keeps to the limits, but tickets of an order that was given back join those put in since.
+    """
+    if not offer.min_per_order <= number <= offer.max_per_order:
+        rule = per_order_message(offer.min_per_order, offer.max_per_order, number)
+        raise Invalid(f"{offer.entry_title}, {offer.name}: {rule}")
+
+
 def is_short(offer: Offer, quantity: int) -> bool:
     """Whether fewer than `quantity` are left."""
     return offer.left is not None and quantity > offer.left

@@ -175,6 +175,8 @@ class Database:
             pool_size=pool_size,
             max_overflow=OVERFLOW,
             pool_pre_ping=False,
+            # errors are logged, and a statement may carry a sign-in link, a door code, a mail
+            hide_parameters=True,
             connect_args={
                 "server_settings": {
                     "application_name": application,

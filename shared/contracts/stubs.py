@@ -189,7 +189,12 @@ class StubCalendarService:
         ]
         if ticket_ids is not None and len(tickets) != len(set(ticket_ids)):
             raise Conflict("Your cart has changed in the meantime.")
-        if lines := self._shortages(counts_by_type(ticket.ticket_type_id for ticket in tickets), now):
+        wanted = counts_by_type(ticket.ticket_type_id for ticket in tickets)
+        for type_id, number in wanted.items():
+            kind = self.types[type_id]
+            if not kind.min_per_order <= number <= kind.max_per_order:
+                raise Invalid(f"{kind.name}: choose {kind.min_per_order} to {kind.max_per_order}.")
+        if lines := self._shortages(wanted, now):
             raise SoldOut(lines)
         for ticket in tickets:
             self._set(ticket, state=TicketState.RESERVED, order_id=order_id, reserved_until=reserved_until)

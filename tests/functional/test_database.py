@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import func, select, text, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared import audit
@@ -101,3 +102,12 @@ async def note(session: AsyncSession, what: str) -> None:
 async def noted(sessions: Sessions) -> list[str]:
     async with sessions.reading() as session:
         return list(await session.scalars(select(AuditEntry.what).order_by(AuditEntry.what)))
+
+
+async def test_error_does_not_tell_what_the_statement_carried(sessions: Sessions) -> None:
+    """Errors reach the log and the rows of failed events; sign-in links and door codes must not."""
+    await add_user(sessions)
+    with pytest.raises(IntegrityError) as caught:
+        async with sessions.begin() as session:
+            session.add(User(id=new_id(), email="ada@example.org", name="the secret"))
+    assert "the secret" not in str(caught.value)

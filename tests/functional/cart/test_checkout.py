@@ -1,6 +1,7 @@
 """From the cart to Stripe's page, crash by crash."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
@@ -38,6 +39,15 @@ async def test_session_carries_what_finds_the_order_again(world: World) -> None:
     assert all(metadata[name] for name in ("app", "installation_id", "attempt_id", "page_id"))
     assert params["payment_intent_data"]["metadata"] == metadata
     assert "{CHECKOUT_SESSION_ID}" in params["success_url"]
+
+
+@pytest.mark.parametrize(("hold_minutes", "lasts"), [(1, 31), (30, 60), (1440, 1439)])
+async def test_session_ends_within_what_stripe_allows(world: World, hold_minutes: int, lasts: int) -> None:
+    """30 minutes to 24 hours ahead, however short or long a page holds its tickets (spec: H10)."""
+    kind = await world.sell(hold_minutes=hold_minutes)
+    _, _, session_id = await world.bought(kind)
+    ends_at = world.clock.now() + timedelta(minutes=lasts)
+    assert world.payments.sessions[session_id].expires_at == ends_at.replace(microsecond=0)
 
 
 async def test_delayed_methods_only_where_the_page_allows_them(world: World) -> None:
