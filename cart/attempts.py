@@ -13,7 +13,8 @@ from cart.models import CheckoutAttempt, Order, OrderLine, StripeCustomer
 from shared.contracts.dtos import CheckoutRequest, PageDTO, SessionFacts
 from shared.contracts.protocols import Payments, PaymentsUnavailable
 from shared.contracts.states import OrderState
-from shared.database import Sessions
+from shared.database import Sessions, new_row, write_at_commit
+from shared.formats import clock_time, zone_name
 from shared.ids import new_id
 from shared.installation import installation_id
 from shared.payments import APP, DELAYED_METHODS
@@ -40,16 +41,16 @@ async def add_attempt(
     lines: Sequence[OrderLine],
     *,
     pages: Mapping[UUID, PageDTO],
+    customer: str | None,
     livemode: bool,
     public_url: str,
     now: datetime,
 ) -> CheckoutAttempt:
-    """Store the complete request for one Checkout session of this order, state `creating`."""
+    """Store, at commit, the complete request for one Checkout session of this order, state `creating`."""
     attempt_id = new_id()
     assert order.reserved_until is not None
     held_at_most_until = order.reserved_until + timedelta(minutes=order.hold_minutes)
     expires_at = min(max(held_at_most_until, now + SHORTEST_SESSION), now + LONGEST_SESSION)
-    known = await session.get(StripeCustomer, (order.user_id, order.stripe_account, livemode))
     attempt = CheckoutAttempt(
         id=attempt_id,
         order_id=order.id,
@@ -66,13 +67,18 @@ async def add_attempt(
             installation=await installation_id(session),
             expires_at=expires_at,
             pages=[pages[page_id] for page_id in dict.fromkeys(line.page_id for line in lines)],
-            customer=known.customer_id if known else None,
+            customer=customer,
             public_url=public_url,
         ),
     )
-    session.add(attempt)
-    await session.flush()
+    await write_at_commit(session, new_row(attempt))
     return attempt
+
+
+async def customer_of(session: AsyncSession, order: Order, *, livemode: bool) -> str | None:
+    """The buyer's Stripe customer on the order's account, if there is one yet (spec: E5)."""
+    known = await session.get(StripeCustomer, (order.user_id, order.stripe_account, livemode))
+    return known.customer_id if known else None
 
 
 def build_params(
@@ -106,6 +112,8 @@ def build_params(
         "metadata": metadata,
         "payment_intent_data": {"metadata": metadata, "description": f"Order {order.number}"},
         "expires_at": int(expires_at.timestamp()),
+        # the session outlives the hold; the page itself would tell the buyer of its own end only
+        "custom_text": {"submit": {"message": _hold_words(order, pages[0].time_zone)}},
         # order: lets the return page find the account of a session whose id was never stored
         "success_url": f"{public_url}/checkout/complete?session_id={{CHECKOUT_SESSION_ID}}&order={order.id}",
         "cancel_url": f"{public_url}/orders/{order.id}",
@@ -115,6 +123,12 @@ def build_params(
     if customer:
         params["customer"] = customer
     return params
+
+
+def _hold_words(order: Order, time_zone: str) -> str:
+    assert order.reserved_until is not None
+    until = f"{clock_time(order.reserved_until, time_zone)} ({zone_name(time_zone)})"
+    return f"Your tickets are held for you until {until}; after that they may go to others."
 
 
 def _line_item(line: OrderLine, currency: str) -> dict[str, Any]:

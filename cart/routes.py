@@ -222,23 +222,23 @@ async def order_history() -> ResponseReturnValue:
 @blueprint.get("/orders/<uuid:order_id>")
 async def order(order_id: UUID) -> ResponseReturnValue:
     """One order: the clock of its hold and the way on, or its tickets (spec: B14)."""
-    return await _show_order("cart/order.html", order_id)
+    return await _show_order(order_id)
 
 
 @blueprint.get("/orders/<uuid:order_id>/confirmation")
 async def confirmation(order_id: UUID) -> ResponseReturnValue:
     """You are in: shown any number of times with the same effect (spec: C4)."""
     user = await require_user()
-    await complete.check(shop().database.sessions, till(), order_id=order_id, user_id=user.id, now=now())
-    return await _show_order("cart/confirmation.html", order_id)
+    view = await complete.check(
+        shop().database.sessions, till(), order_id=order_id, user_id=user.id, now=now()
+    )
+    return await render_template("cart/confirmation.html", view=view, order=view.order, now=now())
 
 
-async def _show_order(
-    template: str, order_id: UUID, *, status: int = 200, notice: str = ""
-) -> ResponseReturnValue:
+async def _show_order(order_id: UUID, *, status: int = 200, notice: str = "") -> ResponseReturnValue:
     user = await require_user()
     view = await order_view(db_session(), shop().services.calendar, order_id=order_id, user_id=user.id)
-    body = await render_template(template, view=view, order=view.order, notice=notice, now=now())
+    body = await render_template("cart/order.html", view=view, order=view.order, notice=notice, now=now())
     return body, status
 
 
@@ -250,7 +250,7 @@ async def cancel(order_id: UUID) -> ResponseReturnValue:
     async with app.database.sessions.reading() as session:
         order = await orders.own_order(session, order_id, user_id=user.id)
     if order.state not in (OrderState.PENDING, OrderState.CANCELLED):  # cancelled: pressed twice
-        return await _show_order("cart/order.html", order_id, status=409, notice=NOT_GIVEN_BACK)
+        return await _show_order(order_id, status=409, notice=NOT_GIVEN_BACK)
     state = await release(
         app.database.sessions,
         till(),
@@ -278,6 +278,6 @@ async def extend(order_id: UUID) -> ResponseReturnValue:
     try:
         await checkout.extend(db_session(), till(), order_id=order_id, user_id=user.id, now=now())
     except checkout.NotExtended as error:
-        return await _show_order("cart/order.html", order_id, status=error.status, notice=error.message)
+        return await _show_order(order_id, status=error.status, notice=error.message)
     await flash("You have more time: your tickets are held a little longer.", "ok")
     return see_other(f"/orders/{order_id}")

@@ -424,6 +424,23 @@ async def test_order_of_pending_tickets(shop: Shop) -> None:
     assert [t.id for t in tickets] == [t.id for t in await cart(shop, user)]
 
 
+async def test_tickets_carry_their_page(shop: Shop) -> None:
+    """The whole page, the same that get_pages gives: who has tickets asks no more (spec: B4)."""
+    user = await shop.user()
+    for slug, currency in (("hall", "EUR"), ("tokyo", "JPY")):
+        page = await shop.page(slug, currency=currency, hold_minutes=15)
+        await put(shop, user, await shop.kind(await shop.entry(page, starts_at=EVENING)), 1)
+    in_cart = await cart(shop, user)
+    order = await claim(shop, user)
+    async with shop.transaction() as session:
+        pages = await shop.calendar.get_pages(session, [ticket.page_id for ticket in in_cart])
+    for tickets in (in_cart, await held(shop, order)):
+        assert [ticket.page for ticket in tickets] == [pages[ticket.page_id] for ticket in tickets]
+        assert [ticket.page_slug for ticket in tickets] == ["hall", "tokyo"]
+        assert [ticket.currency for ticket in tickets] == ["EUR", "JPY"]
+        assert {ticket.time_zone for ticket in tickets} == {"Europe/Vienna"}
+
+
 async def test_hold_minutes_and_currencies(shop: Shop) -> None:
     """spec: H10; costs keep their currency's decimals."""
     user = await shop.user()
