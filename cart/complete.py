@@ -36,7 +36,11 @@ async def continue_session(
             raise NotFound
         order = await orders.own_order(session, attempt.order_id, user_id=user_id)
     facts = await till.payments.retrieve_session(session_id, stripe_account=attempt.stripe_account)
-    if facts is None or facts.status != "open":
+    if facts is None:
+        raise SessionExpired
+    if facts.status != "open":
+        # paid or lapsed and the news was lost: the page, refreshed, then says how it stands
+        await _settle(sessions, till, facts, now=now)
         raise SessionExpired
     async with sessions.begin() as session:
         await audit.record(

@@ -256,6 +256,24 @@ async def test_pending_hands_out_the_open_session_again(world: World) -> None:
         )
 
 
+@pytest.mark.parametrize("paid", [True, False])
+async def test_refreshed_page_says_how_it_stands(world: World, paid: bool) -> None:
+    """Stripe's news was lost: who goes on is refused (spec: C2), but not told for ever that a paid order is unpaid."""
+    kind = await world.sell()
+    user_id, order_id, session_id = await world.bought(kind)
+    if paid:
+        world.payments.pay(session_id)
+    else:
+        await world.payments.expire_session(session_id, stripe_account="")
+    with pytest.raises(SessionExpired):
+        await continue_session(
+            world.sessions, world.till, session_id=session_id, user_id=user_id, now=world.clock.now()
+        )
+    again = await world.hand_over(user_id, order_id)
+    assert again.state == (OrderState.PAID if paid else OrderState.PENDING)
+    assert again.session_id != session_id
+
+
 async def test_somebody_elses_order_does_not_exist(world: World) -> None:
     """A user sees only their own orders (spec: D10)."""
     kind = await world.sell()
