@@ -8,6 +8,7 @@ from quart.typing import ResponseReturnValue
 from cart import checkout, complete, orders
 from cart.order_page import order_view
 from cart.quote import fingerprint
+from cart.refunds import REASON_WORDS
 from cart.release import release
 from cart.till import Till
 from shared.contracts.protocols import PaymentsUnavailable, SoldOut
@@ -19,7 +20,8 @@ from shared.web import db_session, now, see_other, shop, wants_fragment
 
 blueprint = Blueprint("cart", __name__)
 
-NOT_GIVEN_BACK = "This order is settled, so its tickets can no longer be given back here."
+NOT_GIVEN_BACK = "This order no longer waits for a payment, so its tickets can no longer be given back here."
+GIVEN_BACK = (OrderState.CANCELLED, OrderState.EXPIRED)
 MAX_QUANTITY = 999  # what a field may say at all; the type's own limit is the calendar's to check
 
 
@@ -238,7 +240,9 @@ async def _show_order(
 ) -> ResponseReturnValue:
     user = await require_user()
     view = await order_view(db_session(), shop().services.calendar, order_id=order_id, user_id=user.id)
-    body = await render_template(template, view=view, order=view.order, notice=notice, now=now())
+    body = await render_template(
+        template, view=view, order=view.order, reasons=REASON_WORDS, notice=notice, now=now()
+    )
     return body, status
 
 
@@ -249,7 +253,10 @@ async def cancel(order_id: UUID) -> ResponseReturnValue:
     app = shop()
     async with app.database.sessions.reading() as session:
         order = await orders.own_order(session, order_id, user_id=user.id)
-    if order.state not in (OrderState.PENDING, OrderState.CANCELLED):  # cancelled: pressed twice
+    if order.state not in (
+        OrderState.PENDING,
+        *GIVEN_BACK,
+    ):  # given back: pressed twice, or the worker was faster
         return await _show_order("cart/order.html", order_id, status=409, notice=NOT_GIVEN_BACK)
     state = await release(
         app.database.sessions,
@@ -259,7 +266,7 @@ async def cancel(order_id: UUID) -> ResponseReturnValue:
         to=OrderState.CANCELLED,
         actor=f"user:{user.id}",
     )
-    if state == OrderState.CANCELLED:
+    if state in GIVEN_BACK:
         await flash(
             "The tickets are free for others again. They are in your cart if you change your mind.", "ok"
         )
