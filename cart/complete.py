@@ -28,7 +28,8 @@ async def continue_session(
 ) -> Handover:
     """Hand an open session to its owner again; any number of times, always the same order (spec: C2).
 
-    Raises NotFound for a session that is not the user's, SessionExpired where Stripe says that it is not open.
+    Raises NotFound for a session that is not the user's, SessionExpired where Stripe says that it is not open; what
+    it says instead is settled first, so that the page shows it when it is refreshed.
     """
     async with sessions.reading() as session:
         attempt = await attempts.attempt_of_session(session, session_id)
@@ -36,7 +37,10 @@ async def continue_session(
             raise NotFound
         order = await orders.own_order(session, attempt.order_id, user_id=user_id)
     facts = await till.payments.retrieve_session(session_id, stripe_account=attempt.stripe_account)
-    if facts is None or facts.status != "open":
+    if facts is None:
+        raise SessionExpired
+    if facts.status != "open":
+        await _settle(sessions, till, facts, now=now)
         raise SessionExpired
     async with sessions.begin() as session:
         await audit.record(
