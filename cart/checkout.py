@@ -36,7 +36,7 @@ class SessionExpired(AppError):
 
 
 class NotExtended(Conflict):
-    """These tickets are no longer held. They are in your cart if they are still to be had."""
+    """This order no longer waits for a payment, so there is no time to extend."""
 
     code = "NOT_EXTENDED"
 
@@ -281,8 +281,10 @@ async def extend(
     order = await orders.lock_order(session, order_id)
     if order is None or order.user_id != user_id:
         raise NotFound
-    if order.state != OrderState.PENDING or order.reserved_until is None or order.reserved_until <= now:
+    if order.state != OrderState.PENDING or order.reserved_until is None:
         raise NotExtended
+    if order.reserved_until <= now:
+        raise NotExtended("The hold has ended, so it can no longer be extended.")
     if order.extensions:
         raise NotExtended("You have already extended the time for this order; it can be done once.")
     until = order.reserved_until + timedelta(minutes=order.hold_minutes)

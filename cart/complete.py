@@ -28,7 +28,8 @@ async def continue_session(
 ) -> Handover:
     """Hand an open session to its owner again; any number of times, always the same order (spec: C2).
 
-    Raises NotFound for a session that is not the user's, SessionExpired where Stripe says that it is not open.
+    Raises NotFound for a session that is not the user's, SessionExpired where Stripe says that it is not open; what
+    it says instead is settled first, so that the page shows it when it is refreshed.
     """
     async with sessions.reading() as session:
         attempt = await attempts.attempt_of_session(session, session_id)
@@ -39,7 +40,6 @@ async def continue_session(
     if facts is None:
         raise SessionExpired
     if facts.status != "open":
-        # paid or lapsed and the news was lost: the page, refreshed, then says how it stands
         await _settle(sessions, till, facts, now=now)
         raise SessionExpired
     async with sessions.begin() as session:

@@ -6,8 +6,9 @@ from quart import Blueprint, flash, g, jsonify, render_template, request
 from quart.typing import ResponseReturnValue
 
 from cart import checkout, complete, orders
-from cart.order_page import order_view
+from cart.order_page import OrderView, order_view
 from cart.quote import fingerprint
+from cart.refunds import REASON_WORDS
 from cart.release import release
 from cart.till import Till
 from shared.contracts.protocols import PaymentsUnavailable, SoldOut
@@ -19,7 +20,8 @@ from shared.web import db_session, now, see_other, shop, wants_fragment
 
 blueprint = Blueprint("cart", __name__)
 
-NOT_GIVEN_BACK = "This order is settled, so its tickets can no longer be given back here."
+NOT_GIVEN_BACK = "This order no longer waits for a payment, so its tickets can no longer be given back here."
+GIVEN_BACK = (OrderState.CANCELLED, OrderState.EXPIRED)
 MAX_QUANTITY = 999  # what a field may say at all; the type's own limit is the calendar's to check
 
 
@@ -232,14 +234,20 @@ async def confirmation(order_id: UUID) -> ResponseReturnValue:
     view = await complete.check(
         shop().database.sessions, till(), order_id=order_id, user_id=user.id, now=now()
     )
-    return await render_template("cart/confirmation.html", view=view, order=view.order, now=now())
+    return await _render_order("cart/confirmation.html", view)
 
 
 async def _show_order(order_id: UUID, *, status: int = 200, notice: str = "") -> ResponseReturnValue:
     user = await require_user()
     view = await order_view(db_session(), shop().services.calendar, order_id=order_id, user_id=user.id)
-    body = await render_template("cart/order.html", view=view, order=view.order, notice=notice, now=now())
+    body = await _render_order("cart/order.html", view, notice=notice)
     return body, status
+
+
+async def _render_order(template: str, view: OrderView, *, notice: str = "") -> str:
+    return await render_template(
+        template, view=view, order=view.order, reasons=REASON_WORDS, notice=notice, now=now()
+    )
 
 
 @blueprint.post("/orders/<uuid:order_id>/cancel")
@@ -249,7 +257,10 @@ async def cancel(order_id: UUID) -> ResponseReturnValue:
     app = shop()
     async with app.database.sessions.reading() as session:
         order = await orders.own_order(session, order_id, user_id=user.id)
-    if order.state not in (OrderState.PENDING, OrderState.CANCELLED):  # cancelled: pressed twice
+    if order.state not in (
+        OrderState.PENDING,
+        *GIVEN_BACK,
+    ):  # given back: pressed twice, or the worker was faster
         return await _show_order(order_id, status=409, notice=NOT_GIVEN_BACK)
     state = await release(
         app.database.sessions,
@@ -259,7 +270,7 @@ async def cancel(order_id: UUID) -> ResponseReturnValue:
         to=OrderState.CANCELLED,
         actor=f"user:{user.id}",
     )
-    if state == OrderState.CANCELLED:
+    if state in GIVEN_BACK:
         await flash(
             "The tickets are free for others again. They are in your cart if you change your mind.", "ok"
         )

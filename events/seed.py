@@ -40,6 +40,7 @@ async def _add_page(
         time_zone=data.time_zone,
         hold_minutes=data.hold_minutes,
         accent=data.accent,
+        delayed_methods=data.delayed_methods,
     )
     session.add(page)
     await session.flush()

@@ -50,6 +50,7 @@ class SeedPage:
     accent: str
     hold_minutes: int
     entries: tuple[SeedEntry, ...]
+    delayed_methods: bool = False
 
 
 KUPPELSAAL = SeedPage(
@@ -60,6 +61,7 @@ KUPPELSAAL = SeedPage(
     time_zone="Europe/Vienna",
     accent="#8a3b12",
     hold_minutes=30,
+    delayed_methods=True,  # so that all four test payments can be tried: the stand-in's direct debit takes euros
     entries=(
         SeedEntry(
             slug="late-quartets",

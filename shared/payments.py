@@ -30,7 +30,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 APP = "tillgate"
-TIMEOUT_SECONDS = 20  # the SDK's default of 80 s would keep a buyer and a connection waiting too long
+TIMEOUT_SECONDS = 8  # with the retries, a buyer waits half a minute at most for a Stripe that does not answer
 NETWORK_RETRIES = 2  # safe: every POST of ours carries its own idempotency key
 REQUIRED_METADATA = ("app", "installation_id", "order_id", "attempt_id", "page_id", "product_ids")
 SIGNATURE_TOLERANCE_SECONDS = 300

@@ -6,7 +6,7 @@ A request is one transaction: it opens at the first statement and commits when t
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, cast
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import structlog
 from quart import Quart, Response, current_app, g, jsonify, redirect, render_template, request
@@ -141,7 +141,19 @@ async def show_error(
     if is_api():
         return jsonify(error_body(message, details, code)), status
     template = "errors/_message.html" if wants_fragment() else "errors/error.html"
-    return await render_template(template, status=status, message=message, details=details), status
+    came_from = _came_from() if status == SignInRequired.status else ""
+    body = await render_template(
+        template, status=status, message=message, details=details, came_from=came_from
+    )
+    return body, status
+
+
+def _came_from() -> str:
+    """The page of ours whose form was sent: where who must sign in first goes on afterwards."""
+    page = urlsplit(request.referrer or "")
+    if f"{page.scheme}://{page.netloc}" != shop().settings.public_url:
+        return "/"
+    return f"{page.path}?{page.query}".rstrip("?")
 
 
 HTTP_MESSAGES = {

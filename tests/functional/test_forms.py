@@ -110,7 +110,7 @@ ORDERS = [
     Try("/checkout/pending", {"session_id": "{paid_session}"}, 400, ENDED, who="stranger"),
     *[
         Try(f"/orders/{{{which}}}/{what}", {}, status, words, who=who)
-        for what, late in (("cancel", "can no longer be given back"), ("extend", "no longer held"))
+        for what, late in (("cancel", "can no longer be given back"), ("extend", "no time to extend"))
         for which, who, status, words in (
             ("order", "buyer", 404, "find that"),
             ("nobodys", "buyer", 404, "find that"),

@@ -26,6 +26,11 @@ async def test_seed(app: Tillgate, database: Database, clock: ManualClock) -> No
     assert {entry.state for entry in entries} == {"draft", "confirmed", "cancelled"}
     assert all((ROOT / "static/pictures" / entry.picture).is_file() for entry in entries if entry.picture)
     coming = (await Catalogue(database).coming(clock.now())).entries
+    on_their_way = select(Page.currency).where(Page.delayed_methods)
+    async with database.sessions() as session:
+        assert "EUR" in (await session.scalars(on_their_way)).all(), (
+            "the stand-in's delayed payments take euros"
+        )
     kinds = {stand_of_entry(entry, clock.now()).kind for entry in coming}
     assert kinds >= {"on_sale", "few_left", "sold_out", "not_yet"}
     assert {0} < {price for entry in coming for price in entry.prices}

@@ -87,7 +87,7 @@ async def walk_to_the_tickets(shop: Shop, kind: UUID) -> None:
     await read(client, f"/orders/{first}", "Not paid yet", "Part 2")
     shop.payments.pay(session_id)
     await read(browser(shop.app), f"/checkout/complete?session_id={session_id}", "Thank you")
-    await read(client, f"/orders/{first}/confirmation", "You are in", "One part is still to be paid")
+    await read(client, f"/orders/{first}/confirmation", "You are in", "The next part is still to be paid")
     await read(client, f"/tickets/{await shop.ticket_of(first)}", "Show this at the door")
     await read(client, "/orders", "Paid", "Concert")
     assert (await shop.world.order(second)).state == OrderState.PENDING
@@ -128,7 +128,7 @@ async def walk_along_the_edges(shop: Shop, kind: UUID) -> None:
         assert (await world.order(order_id)).state == state
         assert ("goes back to you" in page) == (state is OrderState.PAID)
     await read(client, f"/orders/{orders[OrderState.PROCESSING]}/confirmation", "on its way")
-    await read(client, f"/orders/{orders[OrderState.FAILED]}/confirmation", "no tickets for you")
+    await read(client, f"/orders/{orders[OrderState.FAILED]}/confirmation", "did not go through")
     async with shop.database.sessions.begin() as session:
         entry = await session.get_one(Entry, (await session.get_one(TicketType, kind)).entry_id)
         entry.state = EntryState.CANCELLED
