@@ -54,7 +54,7 @@ static/vendor/copied: package.json package-lock.json scripts/vendor.py requireme
 	@echo "Fetching the browser libraries …"
 	@command -v npm >/dev/null || test -x $(BIN)/npm || \
 	  $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements-node.lock
-	@PATH="$$PATH:$(CURDIR)/$(BIN)" npm ci --silent
+	@PATH="$$PATH:$(CURDIR)/$(BIN)" npm ci --loglevel=error
 	@$(BIN)/python scripts/vendor.py
 	@touch $@
 

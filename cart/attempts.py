@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import and_, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -13,7 +13,8 @@ from cart.models import CheckoutAttempt, Order, OrderLine, StripeCustomer
 from shared.contracts.dtos import CheckoutRequest, PageDTO, SessionFacts
 from shared.contracts.protocols import Payments, PaymentsUnavailable
 from shared.contracts.states import OrderState
-from shared.database import Sessions
+from shared.database import Sessions, new_row, write_at_commit
+from shared.formats import clock_time, zone_name
 from shared.ids import new_id
 from shared.installation import installation_id
 from shared.payments import APP, DELAYED_METHODS
@@ -21,6 +22,8 @@ from shared.payments import APP, DELAYED_METHODS
 ACTIVE = ("creating", "open")
 # Stripe wants expires_at at least 30 minutes ahead when it receives the call; one minute for the way there.
 SHORTEST_SESSION = timedelta(minutes=31)
+# … and at most 24 hours. A hold that goes on after that gets a new session when the buyer comes back.
+LONGEST_SESSION = timedelta(hours=23, minutes=59)
 KEY_LIFE = timedelta(
     hours=24
 )  # Stripe keeps an idempotency key at least that long, and replays even a 5xx under it
@@ -38,15 +41,16 @@ async def add_attempt(
     lines: Sequence[OrderLine],
     *,
     pages: Mapping[UUID, PageDTO],
+    customer: str | None,
     livemode: bool,
     public_url: str,
     now: datetime,
 ) -> CheckoutAttempt:
-    """Store the complete request for one Checkout session of this order, state `creating`."""
+    """Store, at commit, the complete request for one Checkout session of this order, state `creating`."""
     attempt_id = new_id()
     assert order.reserved_until is not None
-    expires_at = max(order.reserved_until + timedelta(minutes=order.hold_minutes), now + SHORTEST_SESSION)
-    known = await session.get(StripeCustomer, (order.user_id, order.stripe_account, livemode))
+    held_at_most_until = order.reserved_until + timedelta(minutes=order.hold_minutes)
+    expires_at = min(max(held_at_most_until, now + SHORTEST_SESSION), now + LONGEST_SESSION)
     attempt = CheckoutAttempt(
         id=attempt_id,
         order_id=order.id,
@@ -63,13 +67,18 @@ async def add_attempt(
             installation=await installation_id(session),
             expires_at=expires_at,
             pages=[pages[page_id] for page_id in dict.fromkeys(line.page_id for line in lines)],
-            customer=known.customer_id if known else None,
+            customer=customer,
             public_url=public_url,
         ),
     )
-    session.add(attempt)
-    await session.flush()
+    await write_at_commit(session, new_row(attempt))
     return attempt
+
+
+async def customer_of(session: AsyncSession, order: Order, *, livemode: bool) -> str | None:
+    """The buyer's Stripe customer on the order's account, if there is one yet (spec: E5)."""
+    known = await session.get(StripeCustomer, (order.user_id, order.stripe_account, livemode))
+    return known.customer_id if known else None
 
 
 def build_params(
@@ -103,6 +112,8 @@ def build_params(
         "metadata": metadata,
         "payment_intent_data": {"metadata": metadata, "description": f"Order {order.number}"},
         "expires_at": int(expires_at.timestamp()),
+        # the session outlives the hold; the page itself would tell the buyer of its own end only
+        "custom_text": {"submit": {"message": _hold_words(order, pages[0].time_zone)}},
         # order: lets the return page find the account of a session whose id was never stored
         "success_url": f"{public_url}/checkout/complete?session_id={{CHECKOUT_SESSION_ID}}&order={order.id}",
         "cancel_url": f"{public_url}/orders/{order.id}",
@@ -112,6 +123,12 @@ def build_params(
     if customer:
         params["customer"] = customer
     return params
+
+
+def _hold_words(order: Order, time_zone: str) -> str:
+    assert order.reserved_until is not None
+    until = f"{clock_time(order.reserved_until, time_zone)} ({zone_name(time_zone)})"
+    return f"Your tickets are held for you until {until}; after that they may go to others."
 
 
 def _line_item(line: OrderLine, currency: str) -> dict[str, Any]:
@@ -191,11 +208,13 @@ async def send(
     if "customer" not in request:
         async with sessions.reading() as session:
             installation = await installation_id(session)
+            gone = await _last_customer(session, attempt, order)
         customer_id = await payments.customer_for(
             user_id=order.user_id,
             email=order.email,
             stripe_account=order.stripe_account,
             installation_id=installation,
+            replaces=gone,
         )
         async with sessions.single() as session:
             request = await _complete_request(session, attempt, order, customer_id=customer_id)
@@ -222,6 +241,34 @@ async def obtain(
         return None  # it was never sent
     return await payments.find_session(
         request_of(stored, order, stored.request), created_after=stored.created_at - CLOCK_SKEW
+    )
+
+
+async def _last_customer(session: AsyncSession, attempt: CheckoutAttempt, order: Order) -> str | None:
+    """The customer of this user's last attempt. Where none is kept any more, that one was deleted at Stripe."""
+    return await session.scalar(
+        select(CheckoutAttempt.request["customer"].astext)
+        .join(Order, Order.id == CheckoutAttempt.order_id)
+        .where(
+            Order.user_id == order.user_id,
+            CheckoutAttempt.stripe_account == attempt.stripe_account,
+            CheckoutAttempt.livemode == attempt.livemode,
+            CheckoutAttempt.request.has_key("customer"),
+        )
+        .order_by(CheckoutAttempt.id.desc())
+        .limit(1)
+    )
+
+
+async def forget_customer(session: AsyncSession, attempt: CheckoutAttempt, order: Order) -> None:
+    """Keep an attempt's customer no longer: it was deleted at Stripe, and every checkout with it is refused."""
+    await session.execute(
+        delete(StripeCustomer).where(
+            StripeCustomer.user_id == order.user_id,
+            StripeCustomer.stripe_account == attempt.stripe_account,
+            StripeCustomer.livemode == attempt.livemode,
+            StripeCustomer.customer_id == attempt.request["customer"],
+        )
     )
 
 

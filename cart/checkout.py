@@ -15,13 +15,13 @@ from cart.models import CheckoutAttempt, Order, OrderLine
 from cart.quote import CartChanged, EmptyCart, Quote, fingerprint, quotes
 from cart.release import release
 from cart.settle import settle_free
-from cart.summary import of_page, summarise, ticket_lines
+from cart.summary import of_page, summary_of_tickets
 from cart.till import Till
 from shared import audit
 from shared.contracts.dtos import CartSummaryDTO, PageDTO
-from shared.contracts.protocols import CalendarService, PaymentsRefused, SoldOut
+from shared.contracts.protocols import CalendarService, CustomerGone, PaymentsRefused, SoldOut
 from shared.contracts.states import OrderState
-from shared.database import Sessions, lock_user, retrying
+from shared.database import Sessions, retrying
 from shared.errors import AppError, Conflict, NotFound
 
 SENT_AT_ONCE = timedelta(seconds=1)
@@ -64,7 +64,8 @@ async def start(
     """Turn the cart (or a page's part of it) into orders that hold their tickets; returns their ids (spec: B8, B12).
 
     `seen` is the fingerprint of what the buyer saw. The same cart sent twice gives the same orders.
-    Raises EmptyCart, CartChanged, NotChargeable, SoldOut, TooManyOpenOrders; then nothing was written.
+    Raises EmptyCart, CartChanged, NotChargeable, Invalid (more of a type than one order may hold), SoldOut,
+    TooManyOpenOrders; then nothing was written.
     """
 
     async def reserve() -> list[UUID]:
@@ -83,36 +84,42 @@ async def start(
 async def _reserve(
     session: AsyncSession, till: Till, *, user_id: UUID, seen: str, page_id: UUID | None, now: datetime
 ) -> list[UUID]:
-    await lock_user(session, user_id)
-    same = await orders.orders_of_cart(session, user_id=user_id, fingerprint=seen)
-    if same:
-        return [order.id for order in same]
+    buyer = await orders.lock_buyer(session, user_id, livemode=till.payments.livemode)
+    live = await orders.live_orders(session, user_id, fingerprint=seen)
+    if same := [order.id for order in live if order.fingerprint == seen]:
+        return same
     cart = await _read_cart(session, till.calendar, user_id)
     if not cart.lines:
         raise EmptyCart
     summary = of_page(cart, page_id)
     if not summary.lines or fingerprint(summary.lines) != seen:
         raise CartChanged
-    email, open_orders = await orders.email_and_open_orders(session, user_id)
-    if open_orders >= MAX_OPEN_ORDERS:
+    if len(live) >= MAX_OPEN_ORDERS:
         raise TooManyOpenOrders
     made = [
-        await _place(session, till, quote, user_id=user_id, email=email, seen=seen, now=now)
+        await _place(session, till, quote, user_id=user_id, email=buyer.email, seen=seen, now=now)
         for quote in quotes(summary)
     ]
-    await _store_first_attempt(session, till, made, summary, now=now)
+    await _store_first_attempt(session, till, made, buyer, summary, now=now)
     return [order.id for order in made]
 
 
 async def _store_first_attempt(
-    session: AsyncSession, till: Till, made: list[Order], summary: CartSummaryDTO, *, now: datetime
+    session: AsyncSession,
+    till: Till,
+    made: list[Order],
+    buyer: orders.Buyer,
+    summary: CartSummaryDTO,
+    *,
+    now: datetime,
 ) -> None:
     """The order that is paid first goes to Stripe at once; the others get their request when it is their turn,
     since Stripe wants the end of a session to be 30 minutes ahead when the call arrives."""
     first = next((order for order in made if order.total), None)
     if first is not None:
         pages = {group.page.id: group.page for group in summary.groups}
-        await _add_attempt(session, till, first, first.lines, pages, now=now)
+        customer = buyer.customers.get(first.stripe_account)
+        await _add_attempt(session, till, first, first.lines, pages, customer=customer, now=now)
 
 
 async def _add_attempt(
@@ -122,6 +129,7 @@ async def _add_attempt(
     lines: Sequence[OrderLine],
     pages: Mapping[UUID, PageDTO],
     *,
+    customer: str | None,
     now: datetime,
 ) -> CheckoutAttempt:
     return await attempts.add_attempt(
@@ -129,6 +137,7 @@ async def _add_attempt(
         order,
         lines,
         pages=pages,
+        customer=customer,
         livemode=till.payments.livemode,
         public_url=till.public_url,
         now=now,
@@ -136,9 +145,7 @@ async def _add_attempt(
 
 
 async def _read_cart(session: AsyncSession, calendar: CalendarService, user_id: UUID) -> CartSummaryDTO:
-    lines = ticket_lines(await calendar.pending_tickets(session, user_id=user_id))
-    pages = await calendar.get_pages(session, sorted({line.page_id for line in lines})) if lines else {}
-    return summarise(lines, pages)
+    return summary_of_tickets(await calendar.pending_tickets(session, user_id=user_id))
 
 
 async def _place(
@@ -202,9 +209,8 @@ async def hand_over(
         return _handover(order, attempt)
     try:
         facts = await attempts.obtain(sessions, till.payments, order, attempt, now=now)
-    except PaymentsRefused:
-        # a request that has waited is refused because its end is too near; any other refusal is for good
-        if attempt.expires_at - now >= attempts.SHORTEST_SESSION - SENT_AT_ONCE:
+    except PaymentsRefused as refusal:
+        if not await _can_be_mended(sessions, order, attempt, refusal, now=now):
             await release(sessions, till, order_id=order_id, to=OrderState.CANCELLED, actor="stripe", now=now)
             raise
         facts = None
@@ -216,6 +222,21 @@ async def hand_over(
         await till.payments.expire_session(facts.id, stripe_account=facts.stripe_account)
         raise SessionExpired
     return Handover(order.id, OrderState.PENDING, facts.id, facts.url, facts.client_secret)
+
+
+async def _can_be_mended(
+    sessions: Sessions, order: Order, attempt: CheckoutAttempt, refusal: PaymentsRefused, *, now: datetime
+) -> bool:
+    """Whether Stripe will take a new request where it has refused this one; else the refusal is for good.
+
+    `attempt` as it was before it was sent: a customer made just now that is gone already is not made again.
+    """
+    if isinstance(refusal, CustomerGone) and "customer" in attempt.request:
+        async with sessions.single() as session:
+            await attempts.forget_customer(session, attempt, order)
+        return True
+    # it has waited, and its end is too near by now
+    return attempt.expires_at - now < attempts.SHORTEST_SESSION - SENT_AT_ONCE
 
 
 async def _with_new_attempt(
@@ -239,7 +260,8 @@ async def _new_attempt(
     if attempt is None:
         lines = await orders.lines_of(session, order_id)
         pages = await till.calendar.get_pages(session, sorted({line.page_id for line in lines}))
-        attempt = await _add_attempt(session, till, order, lines, pages, now=now)
+        customer = await attempts.customer_of(session, order, livemode=till.payments.livemode)
+        attempt = await _add_attempt(session, till, order, lines, pages, customer=customer, now=now)
     return order, attempt
 
 

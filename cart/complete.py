@@ -5,7 +5,8 @@ from uuid import UUID
 
 from cart import attempts, orders
 from cart.checkout import Handover, SessionExpired
-from cart.models import Order
+from cart.models import CheckoutAttempt, Order
+from cart.order_page import OrderView, order_view
 from cart.settle import Settled, settle
 from cart.till import Till
 from shared import audit
@@ -81,18 +82,26 @@ async def complete(
     return order_id
 
 
-async def check(sessions: Sessions, till: Till, *, order_id: UUID, user_id: UUID, now: datetime) -> None:
-    """Bring an own order up to date before it is shown; the same on every visit (spec: C4).
+async def check(sessions: Sessions, till: Till, *, order_id: UUID, user_id: UUID, now: datetime) -> OrderView:
+    """An own order to be shown, brought up to date first if it is still pending; the same on every visit (spec: C4).
 
     Raises NotFound for another's order, NotComplete where the checkout has not been completed.
     """
+    view = await _read_view(sessions, till, order_id=order_id, user_id=user_id)
+    if view.order.state != OrderState.PENDING:
+        return view
+    await _ask_and_settle(sessions, till, view.attempt, now=now)
+    return await _read_view(sessions, till, order_id=order_id, user_id=user_id)
+
+
+async def _read_view(sessions: Sessions, till: Till, *, order_id: UUID, user_id: UUID) -> OrderView:
     async with sessions.reading() as session:
-        found = await attempts.order_with_attempt(session, order_id)
-    if found is None or found[0].user_id != user_id:
-        raise NotFound
-    order, attempt = found
-    if order.state != OrderState.PENDING:
-        return
+        return await order_view(session, till.calendar, order_id=order_id, user_id=user_id)
+
+
+async def _ask_and_settle(
+    sessions: Sessions, till: Till, attempt: CheckoutAttempt | None, *, now: datetime
+) -> None:
     if attempt is None or attempt.session_id is None:
         raise NotComplete
     facts = await till.payments.retrieve_session(attempt.session_id, stripe_account=attempt.stripe_account)

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart.models import WebhookEvent, WebhookRefusal
 from cart.settle import settle
@@ -65,18 +66,11 @@ async def process(sessions: Sessions, till: Till, event: EventFacts, *, now: dat
     async def effect() -> str:
         async with sessions.begin() as session:
             row = await session.get_one(WebhookEvent, event.id, with_for_update=True)
-            if row.processed_at is None:
-                if event.livemode != till.payments.livemode:
-                    row.result = "other_mode"
-                elif event.session is None or event.type not in SETTLING:
-                    row.result = "ignored"
-                else:
-                    row.result = await settle(
-                        session, till, event.session, now=now, failed=SETTLING[event.type]
-                    )
-                row.tries += 1
-                row.processed_at, row.last_error = now, None
-            return row.result or ""
+            if row.processed_at is not None:
+                return row.result or ""
+            result = await _carry_out(session, till, event, now=now)
+            row.result, row.tries, row.processed_at, row.last_error = result, row.tries + 1, now, None
+            return result
 
     try:
         result = await retrying(effect)
@@ -89,6 +83,14 @@ async def process(sessions: Sessions, till: Till, event: EventFacts, *, now: dat
     if result == "unmatched":
         log.error("webhook for an order we do not know", event_id=event.id, type=event.type)
     return result
+
+
+async def _carry_out(session: AsyncSession, till: Till, event: EventFacts, *, now: datetime) -> str:
+    if event.livemode != till.payments.livemode:
+        return "other_mode"
+    if event.session is None or event.type not in SETTLING:
+        return "ignored"
+    return await settle(session, till, event.session, now=now, failed=SETTLING[event.type])
 
 
 async def process_left_over(sessions: Sessions, till: Till, *, now: datetime) -> int:

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart.models import LedgerTransfer, OrderLine, Payment
-from shared.ids import new_id
+from shared.database import NewRow, new_row, write_at_commit
 
 STRIPE_BALANCE = "stripe_balance"
 SALES = "sales"
@@ -31,32 +30,26 @@ async def post_sale(
         for page_id, amount in by_page.items()
         if amount
     ]
-    await _post(session, rows)
+    await write_at_commit(session, *rows)
 
 
 async def post_owed_back(session: AsyncSession, payment: Payment, *, at: datetime) -> None:
     """Money that arrived and is not ours to keep: it goes back by a refund."""
-    await _post(session, [_transfer(payment, at=at, credit=OWED_BACK, amount=payment.amount, page_id=None)])
+    back = _transfer(payment, at=at, credit=OWED_BACK, amount=payment.amount, page_id=None)
+    await write_at_commit(session, back)
 
 
-def _transfer(
-    payment: Payment, *, at: datetime, credit: str, amount: int, page_id: UUID | None
-) -> dict[str, object]:
-    return {
-        "id": new_id(),
-        "at": at,
-        "kind": "gross",
-        "debit": STRIPE_BALANCE,
-        "credit": credit,
-        "amount": amount,
-        "currency": payment.currency,
-        "page_id": page_id,
-        "order_id": payment.order_id,
-        "stripe_account": payment.stripe_account,
-        "ref": f"{payment.payment_intent}:{page_id or OWED_BACK}",
-    }
-
-
-async def _post(session: AsyncSession, rows: list[dict[str, object]]) -> None:
-    if rows:
-        await session.execute(insert(LedgerTransfer).values(rows))
+def _transfer(payment: Payment, *, at: datetime, credit: str, amount: int, page_id: UUID | None) -> NewRow:
+    transfer = LedgerTransfer(
+        at=at,
+        kind="gross",
+        debit=STRIPE_BALANCE,
+        credit=credit,
+        amount=amount,
+        currency=payment.currency,
+        page_id=page_id,
+        order_id=payment.order_id,
+        stripe_account=payment.stripe_account,
+        ref=f"{payment.payment_intent}:{page_id or OWED_BACK}",
+    )
+    return new_row(transfer)

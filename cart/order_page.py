@@ -8,7 +8,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart import attempts, orders
-from cart.models import Order, Refund
+from cart.models import CheckoutAttempt, Order, Refund
+from cart.summary import pages_of
 from shared.contracts.dtos import PageDTO, TicketDTO
 from shared.contracts.protocols import CalendarService
 from shared.contracts.states import OrderState
@@ -22,10 +23,15 @@ class OrderView:
     tickets: list[TicketDTO]
     pages: list[PageDTO]
     refunds: list[Refund]
-    session_id: str | None
-    """Of the open Checkout session, while the order is pending."""
+    attempt: CheckoutAttempt | None
+    """The one that may still be paid, while the order is pending."""
     siblings: list[Order]
-    """All orders of the same cart, this one too, in the order in which they are paid."""
+    """All live orders of the same cart, this one too, in the order in which they are paid."""
+
+    @property
+    def session_id(self) -> str | None:
+        """Of the Checkout session that waits for the buyer."""
+        return self.attempt.session_id if self.attempt else None
 
     @property
     def next_to_pay(self) -> Order | None:
@@ -45,18 +51,22 @@ async def order_view(
     session: AsyncSession, calendar: CalendarService, *, order_id: UUID, user_id: UUID
 ) -> OrderView:
     """An own order for its page. Raises NotFound for any other."""
-    order = await orders.own_order(session, order_id, user_id=user_id)
-    pages = await calendar.get_pages(session, sorted({line.page_id for line in order.lines}))
+    order, siblings = await orders.own_order_with_siblings(session, order_id, user_id=user_id)
+    tickets = await calendar.get_tickets_for_order(session, order_id)
+    # an order that was given back has no tickets any more to say whose they were
+    pages = pages_of(tickets) or await calendar.get_pages(
+        session, sorted({line.page_id for line in order.lines})
+    )
     attempt = None
     if order.state == OrderState.PENDING:
         attempt = await attempts.active_attempt(session, order_id)
     return OrderView(
         order=order,
-        tickets=await calendar.get_tickets_for_order(session, order_id),
+        tickets=tickets,
         pages=list(pages.values()),
         refunds=await refunds_of(session, [order_id]),
-        session_id=attempt.session_id if attempt else None,
-        siblings=await orders.orders_of_cart(session, user_id=user_id, fingerprint=order.fingerprint),
+        attempt=attempt,
+        siblings=siblings,
     )
 
 

@@ -1,29 +1,46 @@
 """Orders in the database: writing one from a quote, finding, locking and moving it through its states."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import and_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import joinedload, selectinload
+from sqlalchemy.orm import aliased, joinedload, selectinload
 
-from cart.models import Order, OrderLine
+from cart.models import Order, OrderLine, StripeCustomer
 from cart.quote import Quote, unit_amount
 from shared import audit
 from shared.contracts.states import OrderState, order_sources_of
+from shared.database import new_row, user_lock, write_at_commit
 from shared.errors import NotFound
 from shared.identity.models import User
+from shared.ids import new_id, new_order_number
 
+LIVE = (OrderState.PENDING, OrderState.PROCESSING, OrderState.PAID)
 CLOSED = (OrderState.PAID, OrderState.FAILED, OrderState.EXPIRED, OrderState.CANCELLED)
+
+_ASKED_FOR = aliased(Order)
+# made once: to compose it costs as much as to send it
+_WITH_SIBLINGS = (
+    select(Order)
+    .join(_ASKED_FOR, and_(Order.user_id == _ASKED_FOR.user_id, Order.fingerprint == _ASKED_FOR.fingerprint))
+    .where(or_(Order.id == _ASKED_FOR.id, Order.state.in_(LIVE)))
+    .order_by(Order.created_at, Order.id)
+    .options(joinedload(Order.lines))
+    .execution_options(populate_existing=True)
+)
 
 
 async def add_order(
     session: AsyncSession, quote: Quote, *, user_id: UUID, email: str, fingerprint: str, now: datetime
 ) -> Order:
-    """Write an order and its immutable lines; tickets are not claimed yet. Times in UTC."""
+    """Write an order and its immutable lines, at commit; tickets are not claimed yet. Times in UTC."""
     order = Order(
+        id=new_id(),
+        number=new_order_number(),
         user_id=user_id,
         email=email,
         page_id=quote.page_id,
@@ -38,6 +55,8 @@ async def add_order(
     )
     order.lines = [
         OrderLine(
+            id=new_id(),
+            order_id=order.id,
             position=position,
             kind=line.kind,
             page_id=line.page_id,
@@ -52,14 +71,28 @@ async def add_order(
         )
         for position, line in enumerate(quote.lines)
     ]
-    session.add(order)
-    await session.flush()
+    await write_at_commit(session, new_row(order), *(new_row(line) for line in order.lines))
     return order
 
 
 async def lock_order(session: AsyncSession, order_id: UUID) -> Order | None:
     """The order, locked until this transaction ends, as it is now."""
     return await session.get(Order, order_id, with_for_update={"key_share": True}, populate_existing=True)
+
+
+async def lock_order_with_lines(session: AsyncSession, order_id: UUID) -> tuple[Order, list[OrderLine]]:
+    """The order, locked until this transaction ends, with its lines in their order."""
+    rows = (
+        await session.execute(
+            select(Order, OrderLine)
+            .join(OrderLine, OrderLine.order_id == Order.id)
+            .where(Order.id == order_id)
+            .order_by(OrderLine.position)
+            .with_for_update(of=Order, key_share=True)
+            .execution_options(populate_existing=True)
+        )
+    ).all()
+    return rows[0][0], [line for _, line in rows]
 
 
 async def lines_of(session: AsyncSession, order_id: UUID) -> list[OrderLine]:
@@ -76,17 +109,29 @@ def item_ids(lines: Sequence[OrderLine]) -> list[UUID]:
 
 
 async def own_order(session: AsyncSession, order_id: UUID, *, user_id: UUID) -> Order:
-    """A user's own order with its lines. Raises NotFound for any other."""
-    found = await session.scalars(
+    """A user's own order, without its lines. Raises NotFound for any other."""
+    order = await session.scalar(
         select(Order)
         .where(Order.id == order_id, Order.user_id == user_id)
-        .options(joinedload(Order.lines))
         .execution_options(populate_existing=True)
     )
-    order = found.unique().one_or_none()
     if order is None:
         raise NotFound
     return order
+
+
+async def own_order_with_siblings(
+    session: AsyncSession, order_id: UUID, *, user_id: UUID
+) -> tuple[Order, list[Order]]:
+    """A user's own order, and the live orders of the same cart in the order in which they are paid; all with lines.
+
+    An order that is over is not among the live ones. Raises NotFound for another's order.
+    """
+    asked_for = _WITH_SIBLINGS.where(_ASKED_FOR.id == order_id, _ASKED_FOR.user_id == user_id)
+    found = {order.id: order for order in (await session.scalars(asked_for)).unique()}
+    if order_id not in found:
+        raise NotFound
+    return found[order_id], [order for order in found.values() if order.state in LIVE]
 
 
 async def orders_of_user(session: AsyncSession, user_id: UUID, *, limit: int = 100) -> list[Order]:
@@ -102,36 +147,33 @@ async def orders_of_user(session: AsyncSession, user_id: UUID, *, limit: int = 1
 
 
 async def open_orders(session: AsyncSession, user_id: UUID) -> list[Order]:
-    """A user's unfinished checkouts that still hold stock, oldest first."""
+    """A user's unfinished checkouts that still hold stock, oldest first; without their lines."""
     rows = await session.scalars(
         select(Order)
         .where(Order.user_id == user_id, Order.state == OrderState.PENDING)
         .order_by(Order.created_at, Order.id)
-        .options(selectinload(Order.lines))
     )
     return list(rows)
 
 
-async def orders_of_cart(session: AsyncSession, *, user_id: UUID, fingerprint: str) -> list[Order]:
-    """The live orders that this very cart has already become: a double click, a second tab, coming back."""
+async def live_orders(session: AsyncSession, user_id: UUID, *, fingerprint: str) -> list[Order]:
+    """A user's unfinished checkouts, and the orders that this very cart has already become, oldest first."""
+    of_cart = and_(Order.fingerprint == fingerprint, Order.state.in_(LIVE))
     rows = await session.scalars(
         select(Order)
-        .where(
-            Order.user_id == user_id,
-            Order.fingerprint == fingerprint,
-            Order.state.in_((OrderState.PENDING, OrderState.PROCESSING, OrderState.PAID)),
-        )
+        .where(Order.user_id == user_id, or_(of_cart, Order.state == OrderState.PENDING))
         .order_by(Order.created_at, Order.id)
     )
     return list(rows)
 
 
 async def lapsed_orders(session: AsyncSession, *, now: datetime, limit: int = 50) -> list[UUID]:
-    """Pending orders whose hold is over, oldest first."""
+    """Pending orders whose hold is over, oldest first; those that were tried in vain come last."""
     rows = await session.scalars(
         select(Order.id)
         .where(Order.state == OrderState.PENDING, Order.reserved_until < now)
-        .order_by(Order.reserved_until)
+        # else the first ones that Stripe has no answer about would keep all others from being looked at
+        .order_by(Order.releasing_until.nulls_first(), Order.reserved_until)
         .limit(limit)
     )
     return list(rows)
@@ -152,11 +194,7 @@ async def move_order(
     moved = await session.execute(
         update(Order)
         .where(Order.id == order.id, Order.state.in_(order_sources_of(to)))
-        .values(
-            state=to,
-            reserved_until=None,
-            closed_at=now if to in CLOSED else None,
-        )
+        .values(state=to, reserved_until=None, closed_at=now if to in CLOSED else None)
         .returning(Order.id)
         .execution_options(synchronize_session="fetch")
     )
@@ -175,12 +213,25 @@ async def move_order(
     return True
 
 
-async def email_and_open_orders(session: AsyncSession, user_id: UUID) -> tuple[str, int]:
-    """A buyer's address, and how many unfinished checkouts they have; limited, since each holds stock."""
-    waiting = (
-        select(func.count())
-        .where(Order.user_id == user_id, Order.state == OrderState.PENDING)
-        .scalar_subquery()
+@dataclass(frozen=True, slots=True)
+class Buyer:
+    """Who checks out, locked: nobody else changes this user's cart and orders until the transaction ends."""
+
+    email: str
+    customers: dict[str, str]
+    """Stripe customer by account, as far as there is one (spec: E5)."""
+
+
+async def lock_buyer(session: AsyncSession, user_id: UUID, *, livemode: bool) -> Buyer:
+    """One checkout at a time per user: two clicks, two tabs and two devices wait for each other."""
+    rows = await session.execute(
+        select(user_lock(user_id), User.email, StripeCustomer.stripe_account, StripeCustomer.customer_id)
+        .join(
+            StripeCustomer,
+            and_(StripeCustomer.user_id == User.id, StripeCustomer.livemode == livemode),
+            isouter=True,
+        )
+        .where(User.id == user_id)
     )
-    email, number = (await session.execute(select(User.email, waiting).where(User.id == user_id))).one()
-    return email, number
+    found = rows.all()
+    return Buyer(found[0][1], {account: customer for _, _, account, customer in found if customer})

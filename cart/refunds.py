@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 LEASE = timedelta(minutes=5)  # while one worker asks Stripe, no other takes the row
 LOOK_AGAIN = timedelta(hours=1)  # a refund that Stripe calls pending
-LONGEST_WAIT = timedelta(hours=6)
+FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=30), timedelta(hours=6)
 
 
 class RefundReason(StrEnum):
@@ -117,7 +117,7 @@ async def _send(sessions: Sessions, payments: Payments, refund_id: UUID, *, now:
             metadata={"app": APP, "installation_id": str(installation), "order_id": str(refund.order_id)},
         )
     except PaymentsUnavailable as error:
-        wait = min(timedelta(seconds=15) * 2**refund.tries, LONGEST_WAIT)
+        wait = min(FIRST_WAIT * 2 ** min(refund.tries - 1, 10), LONGEST_WAIT)
         await _note(sessions, refund_id, now=now, next_try_at=now + wait, last_error=error.message)
     except PaymentsRefused as error:
         log.error("refund refused", refund_id=str(refund_id), reason=error.details.get("reason"))  # noqa: TRY400

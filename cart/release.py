@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import structlog
 from sqlalchemy import or_, update
 
 from cart import attempts, orders
@@ -13,6 +14,8 @@ from shared.contracts.dtos import SessionFacts
 from shared.contracts.protocols import PaymentsRefused, PaymentsUnavailable
 from shared.contracts.states import OrderState
 from shared.database import Sessions
+
+log = structlog.get_logger()
 
 LEASE = timedelta(seconds=30)
 
@@ -28,7 +31,7 @@ async def release(
 ) -> OrderState:
     """Expire the order's session at Stripe, then follow the answer; returns the state the order is in.
 
-    expired → stock back; paid → settled; complete and unpaid → processing; no answer → everything stays held.
+    expired → stock back; paid → settled; complete and unpaid → processing; no or unknown → everything stays held.
     A lapse (`to` expired) of an order whose hold was extended meanwhile, or that another process has just asked Stripe
     about, does nothing: in a rush, many find the same lapsed orders at once.
     """
@@ -44,8 +47,9 @@ async def release(
     if attempt is not None:
         try:
             facts = await _expire(sessions, till, order, attempt, now=now)
-        except PaymentsUnavailable:
-            return OrderState.PENDING  # unknown: keep the stock, try again later
+        except (PaymentsUnavailable, PaymentsRefused):
+            # no answer, or a session that these keys do not know: keep the stock, try again later
+            return OrderState.PENDING
     async with sessions.begin() as session:
         if facts is not None:
             await settle(session, till, facts, now=now)
@@ -95,9 +99,15 @@ async def _expire(
 
 
 async def release_lapsed(sessions: Sessions, till: Till, *, now: datetime) -> int:
-    """Release all orders whose hold is over; the worker's sweep. Returns how many were looked at."""
+    """Release all orders whose hold is over; the worker's sweep. One failure does not stop the rest.
+
+    Returns how many were looked at.
+    """
     async with sessions.reading() as session:
         lapsed = await orders.lapsed_orders(session, now=now)
     for order_id in lapsed:
-        await release(sessions, till, order_id=order_id, now=now)
+        try:
+            await release(sessions, till, order_id=order_id, now=now)
+        except Exception:
+            log.exception("order not released", order_id=str(order_id))
     return len(lapsed)

@@ -6,7 +6,7 @@ from quart import Blueprint, flash, g, jsonify, render_template, request
 from quart.typing import ResponseReturnValue
 
 from cart import checkout, complete, orders
-from cart.order_page import order_view
+from cart.order_page import OrderView, order_view
 from cart.quote import fingerprint
 from cart.refunds import REASON_WORDS
 from cart.release import release
@@ -224,26 +224,30 @@ async def order_history() -> ResponseReturnValue:
 @blueprint.get("/orders/<uuid:order_id>")
 async def order(order_id: UUID) -> ResponseReturnValue:
     """One order: the clock of its hold and the way on, or its tickets (spec: B14)."""
-    return await _show_order("cart/order.html", order_id)
+    return await _show_order(order_id)
 
 
 @blueprint.get("/orders/<uuid:order_id>/confirmation")
 async def confirmation(order_id: UUID) -> ResponseReturnValue:
     """You are in: shown any number of times with the same effect (spec: C4)."""
     user = await require_user()
-    await complete.check(shop().database.sessions, till(), order_id=order_id, user_id=user.id, now=now())
-    return await _show_order("cart/confirmation.html", order_id)
+    view = await complete.check(
+        shop().database.sessions, till(), order_id=order_id, user_id=user.id, now=now()
+    )
+    return await _render_order("cart/confirmation.html", view)
 
 
-async def _show_order(
-    template: str, order_id: UUID, *, status: int = 200, notice: str = ""
-) -> ResponseReturnValue:
+async def _show_order(order_id: UUID, *, status: int = 200, notice: str = "") -> ResponseReturnValue:
     user = await require_user()
     view = await order_view(db_session(), shop().services.calendar, order_id=order_id, user_id=user.id)
-    body = await render_template(
+    body = await _render_order("cart/order.html", view, notice=notice)
+    return body, status
+
+
+async def _render_order(template: str, view: OrderView, *, notice: str = "") -> str:
+    return await render_template(
         template, view=view, order=view.order, reasons=REASON_WORDS, notice=notice, now=now()
     )
-    return body, status
 
 
 @blueprint.post("/orders/<uuid:order_id>/cancel")
@@ -257,7 +261,7 @@ async def cancel(order_id: UUID) -> ResponseReturnValue:
         OrderState.PENDING,
         *GIVEN_BACK,
     ):  # given back: pressed twice, or the worker was faster
-        return await _show_order("cart/order.html", order_id, status=409, notice=NOT_GIVEN_BACK)
+        return await _show_order(order_id, status=409, notice=NOT_GIVEN_BACK)
     state = await release(
         app.database.sessions,
         till(),
@@ -285,6 +289,6 @@ async def extend(order_id: UUID) -> ResponseReturnValue:
     try:
         await checkout.extend(db_session(), till(), order_id=order_id, user_id=user.id, now=now())
     except checkout.NotExtended as error:
-        return await _show_order("cart/order.html", order_id, status=error.status, notice=error.message)
+        return await _show_order(order_id, status=error.status, notice=error.message)
     await flash("You have more time: your tickets are held a little longer.", "ok")
     return see_other(f"/orders/{order_id}")

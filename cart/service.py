@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart.models import Order, OrderLine
-from cart.summary import summarise, ticket_lines
+from cart.summary import summary_of_tickets
 from shared.contracts.dtos import CartSummaryDTO, EntrySalesDTO
 from shared.contracts.states import OrderState
 from shared.services import Services
@@ -21,12 +21,8 @@ class SqlCartService:
 
     async def cart_summary(self, session: AsyncSession, *, user_id: UUID) -> CartSummaryDTO:
         """Lines, counts and totals of a user's cart (spec: B10)."""
-        calendar = self._services.calendar
-        lines = ticket_lines(await calendar.pending_tickets(session, user_id=user_id))
-        if not lines:
-            return CartSummaryDTO()
-        pages = await calendar.get_pages(session, sorted({line.page_id for line in lines}))
-        return summarise(lines, pages)
+        tickets = await self._services.calendar.pending_tickets(session, user_id=user_id)
+        return summary_of_tickets(tickets)
 
     async def badge_count(self, session: AsyncSession, *, user_id: UUID) -> int:
         """The number on the cart's badge."""

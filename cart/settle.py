@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists, false, select
+from sqlalchemy import ColumnElement, Update, case, exists, false, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,14 +21,13 @@ from cart.till import Till
 from shared.contracts.dtos import SessionFacts
 from shared.contracts.protocols import Confirmation, SoldOut
 from shared.contracts.states import OrderState
+from shared.database import new_row, write_now
 from shared.errors import AppError
 from shared.ids import new_id, parse_id
 from shared.installation import installation_id
 from shared.payments import APP
 
-RECLAIM_HOLD = timedelta(
-    minutes=1
-)  # a late claim is confirmed in the same transaction; the column wants a time
+RECLAIM_HOLD = timedelta(minutes=1)  # a late claim is confirmed at once; the column wants a time
 
 
 class Settled(StrEnum):
@@ -61,18 +60,17 @@ async def settle(
         return Settled.UNMATCHED
     if booked:
         return Settled.ALREADY
-    order = await orders.lock_order(session, attempt.order_id)
-    assert order is not None
+    order, lines = await orders.lock_order_with_lines(session, attempt.order_id)
     if facts.status == "open":
         return Settled.OPEN
     if facts.status == "expired":
         return await _expired(session, till, order, attempt, now=now)
-    await _adopt(session, attempt, facts)
+    if facts.payment_status == "paid" and facts.payment_intent is not None:
+        return await _paid(session, till, order, lines, attempt, facts, now=now)
+    await session.execute(_adoption(attempt, facts))
     if facts.payment_status == "unpaid":
         return await _unpaid(session, till, order, failed=failed, now=now)
-    if facts.payment_intent is None:
-        return Settled.NOTHING_PAID
-    return await _paid(session, till, order, attempt, facts, now=now)
+    return Settled.NOTHING_PAID
 
 
 async def _is_ours(session: AsyncSession, facts: SessionFacts) -> bool:
@@ -101,12 +99,15 @@ async def _find_attempt(session: AsyncSession, facts: SessionFacts) -> tuple[Che
     return None, False
 
 
-async def _adopt(session: AsyncSession, attempt: CheckoutAttempt, facts: SessionFacts) -> None:
+def _adoption(attempt: CheckoutAttempt, facts: SessionFacts) -> Update:
     """The attempt is over; a session id that was not stored yet is."""
-    attempt.session_id = facts.id
-    if attempt.state in attempts.ACTIVE:
-        attempt.state = "complete"
-    await session.flush()
+    over = case((CheckoutAttempt.state.in_(attempts.ACTIVE), "complete"), else_=CheckoutAttempt.state)
+    return (
+        update(CheckoutAttempt)
+        .where(CheckoutAttempt.id == attempt.id)
+        .values(session_id=facts.id, state=over)
+        .execution_options(synchronize_session=False)
+    )
 
 
 async def _expired(
@@ -154,6 +155,7 @@ async def _paid(
     session: AsyncSession,
     till: Till,
     order: Order,
+    lines: Sequence[OrderLine],
     attempt: CheckoutAttempt,
     facts: SessionFacts,
     *,
@@ -162,7 +164,6 @@ async def _paid(
     payment = await _book(session, order, attempt, facts, now=now)
     if payment is None:
         return Settled.ALREADY
-    lines = await orders.lines_of(session, order.id)
     reason = await _why_not(session, till, order, lines, payment, now=now)
     if reason is not None:
         await ledger.post_owed_back(session, payment, at=now)
@@ -197,12 +198,12 @@ async def _book(
         livemode=facts.livemode,
         created_at=now,
     )
-    columns = {column.key: getattr(payment, column.key) for column in Payment.__table__.columns}
     booked = await session.execute(
         insert(Payment)
-        .values(**columns)
+        .values(new_row(payment).values)
         .on_conflict_do_nothing(index_elements=["stripe_account", "payment_intent"])
         .returning(Payment.id)
+        .add_cte(_adoption(attempt, facts).cte("adopted"))
     )
     return payment if booked.scalar_one_or_none() is not None else None
 
@@ -263,6 +264,7 @@ async def _closed(session: AsyncSession, till: Till, order: Order, *, now: datet
 
 async def settle_free(session: AsyncSession, till: Till, order: Order, *, now: datetime) -> None:
     """A total of nothing is paid and confirmed right here; the same road, without Stripe."""
+    await write_now(session)
     confirmation = await till.calendar.confirm_tickets_for_order(session, order.id)
     assert confirmation is Confirmation.CONFIRMED, "the claim in this transaction had refused a closed entry"
     await orders.move_order(

@@ -9,6 +9,16 @@ from uuid import UUID
 from shared.contracts.dtos import CartGroupDTO, CartLineDTO, CartSummaryDTO, PageDTO, TicketDTO
 
 
+def summary_of_tickets(tickets: Sequence[TicketDTO]) -> CartSummaryDTO:
+    """A cart of these pending tickets, which come sorted by page, start, type and id (spec: B6, B10)."""
+    return summarise(ticket_lines(tickets), pages_of(tickets))
+
+
+def pages_of(tickets: Iterable[TicketDTO]) -> dict[UUID, PageDTO]:
+    """The pages that sell these tickets, in the order of the tickets."""
+    return {ticket.page_id: ticket.page for ticket in tickets}
+
+
 def ticket_lines(tickets: Sequence[TicketDTO]) -> list[CartLineDTO]:
     """Pending tickets as lines, one per type; the tickets come sorted by page, start and type (spec: B6)."""
     return [

@@ -6,9 +6,6 @@ export TILLGATE_ENV="${TILLGATE_ENV:-development}"
 # Signs cookies and sign-in codes; in production a secret of its own.
 export SECRET_KEY="${SECRET_KEY:-development-only-not-secret-0000}"
 
-# Links in mails and the way back from payment start with this, never with what a request says.
-export PUBLIC_URL="${PUBLIC_URL:-http://127.0.0.1:8000}"
-
 # The demo's inbox takes mail here.
 export SMTP_URL="${SMTP_URL:-smtp://127.0.0.1:8003}"
 

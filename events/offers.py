@@ -15,6 +15,7 @@ from sqlalchemy.orm import aliased
 from events.models import Entry, Pool, Ticket, TicketType
 from shared.contracts.dtos import SoldOutLine
 from shared.contracts.states import EntryState
+from shared.database import user_lock
 
 
 class SaleState(StrEnum):
@@ -118,6 +119,18 @@ async def read_offers(session: AsyncSession, ticket_type_ids: set[UUID]) -> dict
     """Offers by ticket type; unknown ids are absent."""
     rows = await session.execute(_OFFERS.where(TicketType.id.in_(ticket_type_ids)))
     return {row[0]: Offer(*row) for row in rows}
+
+
+async def lock_user_and_read_offers(
+    session: AsyncSession, ticket_type_ids: set[UUID], *, user_id: UUID
+) -> dict[UUID, Offer]:
+    """The same, with the user locked from here on; nobody is locked where no id is known.
+
+    Both in one statement, since stock is not the user's: what was left when the wait began is as good as any.
+    """
+    query = _OFFERS.add_columns(user_lock(user_id)).where(TicketType.id.in_(ticket_type_ids))
+    rows = await session.execute(query)
+    return {row[0]: Offer(*row[:-1]) for row in rows}
 
 
 async def has_lapsed_holds(session: AsyncSession, entry_id: UUID, *, now: datetime) -> bool:

@@ -12,7 +12,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from events.models import Ticket
-from events.offers import Offer, SaleState, has_lapsed_holds, read_offers, sold_out_line
+from events.offers import Offer, SaleState, has_lapsed_holds, lock_user_and_read_offers, sold_out_line
 from shared.contracts.protocols import SoldOut
 from shared.contracts.states import TicketState
 from shared.database import Sessions, lock_user
@@ -40,10 +40,10 @@ async def set_quantity(
 
     Raises what CalendarService.set_pending_quantity says; then nothing changed.
     """
-    pending = await _lock_pending(session, user_id)
-    offers = await read_offers(session, {ticket_type_id})
+    offers = await lock_user_and_read_offers(session, {ticket_type_id}, user_id=user_id)
     if ticket_type_id not in offers:
         raise NotFound
+    pending = await _lock_pending(session, user_id)
     before = len(pending.get(ticket_type_id, ()))
     await _check(session, offers[ticket_type_id], pending, quantity, now=now)
     await _apply(session, offers[ticket_type_id], pending, quantity, user_id=user_id)
@@ -54,8 +54,8 @@ async def add(
     session: AsyncSession, *, user_id: UUID, entry_id: UUID, chosen: Mapping[UUID, int], now: datetime
 ) -> dict[UUID, AppError]:
     """Add chosen numbers of an entry's types to the cart; what cannot be added is answered by type."""
+    offers = await lock_user_and_read_offers(session, set(chosen), user_id=user_id)
     pending = await _lock_pending(session, user_id)
-    offers = await read_offers(session, set(chosen))
     refused: dict[UUID, AppError] = {}
     for type_id, number in sorted(chosen.items()):
         offer = offers.get(type_id)
@@ -102,7 +102,8 @@ async def tidy(sessions: Sessions, *, now: datetime) -> int:
 
 
 async def _lock_pending(session: AsyncSession, user_id: UUID) -> Pending:
-    await lock_user(session, user_id)
+    """For a user who was locked by a statement before this one: under READ COMMITTED, a statement sees what was
+    committed when it began, so the one that waits for the lock does not see what the holder of the lock has written."""
     rows = await session.execute(
         select(Ticket.id, Ticket.ticket_type_id)
         .where(Ticket.user_id == user_id, sql("state = 'pending'"))
@@ -145,6 +146,16 @@ def check_number(offer: Offer, quantity: int, *, before: int = 0, in_cart: int =
         raise Conflict(REFUSALS[state])
     if in_cart - before + quantity > MAX_PENDING:
         raise Invalid(f"A cart holds at most {MAX_PENDING} tickets; {in_cart} are in yours.")
+
+
+def check_per_order(offer: Offer, number: int) -> None:
+    """Raise Invalid where an order cannot hold `number` of a type.
+
+    The cart keeps to the limits, but tickets of an order that was given back join those put in since.
+    """
+    if not offer.min_per_order <= number <= offer.max_per_order:
+        rule = per_order_message(offer.min_per_order, offer.max_per_order, number)
+        raise Invalid(f"{offer.entry_title}, {offer.name}: {rule}")
 
 
 def is_short(offer: Offer, quantity: int) -> bool:

@@ -19,10 +19,9 @@ _TICKETS = (
         Ticket.id,
         Ticket.entry_id,
         Ticket.ticket_type_id,
-        Ticket.page_id,
+        Page,
         Ticket.user_id,
         func.coalesce(TicketType.cost, Entry.ticket_price, 0).label("price"),
-        Page.currency,
         Calendar.container_id.label("calendar_container_id"),
         Calendar.container_type.label("calendar_container_type"),
         Ticket.code,
@@ -32,13 +31,10 @@ _TICKETS = (
         Entry.place,
         Entry.starts_at,
         Entry.ends_at,
-        Page.time_zone,
         Ticket.state,
         Ticket.order_id,
         Ticket.reserved_until,
         func.coalesce(TicketType.hold_minutes, Page.hold_minutes).label("hold_minutes"),
-        Page.slug.label("page_slug"),
-        Page.name.label("page_name"),
     )
     .join(TicketType, TicketType.id == Ticket.ticket_type_id)
     .join(Entry, Entry.id == Ticket.entry_id)
@@ -46,7 +42,7 @@ _TICKETS = (
     .join(Page, Page.id == Ticket.page_id)
     .order_by(Page.name, Page.id, Entry.starts_at, Entry.id, TicketType.position, TicketType.id, Ticket.id)
 )
-"""Columns named as TicketDTO's fields; `price` in minor units stands for `cost`."""
+"""Columns named as TicketDTO's fields; `price` in minor units stands for `cost`, `Page` for `page`."""
 
 
 async def _read_tickets(session: AsyncSession, query: Select[*tuple[Any, ...]]) -> list[TicketDTO]:
@@ -54,8 +50,9 @@ async def _read_tickets(session: AsyncSession, query: Select[*tuple[Any, ...]]) 
 
 
 def _ticket(row: dict[str, Any]) -> TicketDTO:
-    cost = to_major(row.pop("price"), row["currency"])
-    return TicketDTO(**{**row, "cost": cost, "state": TicketState(row["state"])})
+    page = page_dto(row.pop("Page"))
+    cost = to_major(row.pop("price"), page.currency)
+    return TicketDTO(**{**row, "page": page, "cost": cost, "state": TicketState(row["state"])})
 
 
 async def pending_tickets(session: AsyncSession, *, user_id: UUID) -> list[TicketDTO]:

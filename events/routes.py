@@ -147,10 +147,9 @@ async def _show_again(shown: EntryView, chosen: Choice) -> tuple[str, int]:
 async def ticket(ticket_id: UUID) -> ResponseReturnValue:
     """A ticket by its address that cannot be guessed; its code as a QR code once it is confirmed."""
     shown = await _ticket(ticket_id)
-    pages = await shop().services.calendar.get_pages(db_session(), [shown.page_id])
     code = shown.code if shown.state in (TicketState.CONFIRMED, TicketState.CHECKED_IN) else None
     body = await render_template(
-        "events/ticket.html", ticket=shown, page=pages[shown.page_id], qr=qr_image(code) if code else ""
+        "events/ticket.html", ticket=shown, page=shown.page, qr=qr_image(code) if code else ""
     )
     return _secret(Response(body, content_type="text/html; charset=utf-8"))
 

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from events import stock
 from events.models import Entry, Ticket, TicketType
 from events.offers import OFFER_COLUMNS, Offer, join_offer, read_offers, shortages
+from events.pending import check_per_order
 from shared.contracts.dtos import counts_by_type
 from shared.contracts.protocols import Confirmation, SoldOut
 from shared.contracts.states import EntryState, TicketState
@@ -35,8 +36,9 @@ async def claim(
 ) -> None:
     """`pending` → `reserved`, all or none, in two statements (spec: B8).
 
-    Raises CartChanged where one of `ticket_ids` is not pending, SoldOut where tickets do not fit or are not
-    on sale. Nothing is written before it is known that everything fits: both leave the transaction as it was.
+    Raises CartChanged where one of `ticket_ids` is not pending, Invalid where a type's smallest or largest number
+    is broken, SoldOut where tickets do not fit or are not on sale. Nothing is written before it is known that
+    everything fits: each leaves the transaction as it was.
     """
     conditions = [Ticket.user_id == user_id, sql("tickets.state = 'pending'")]
     if page_id is not None:
@@ -50,6 +52,8 @@ async def claim(
         return
     offers = {offer.ticket_type_id: offer for offer in tickets.values()}
     wanted = counts_by_type(offer.ticket_type_id for offer in tickets.values())
+    for type_id, number in wanted.items():
+        check_per_order(offers[type_id], number)
     if lines := shortages(offers, wanted, now=now):
         raise SoldOut(lines)
     if not await stock.take(

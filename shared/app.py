@@ -24,6 +24,8 @@ def create_app(
 ) -> Tillgate:
     """Build the app. `settings.database_url` must be set, or a `database` given; nothing is connected yet."""
     app = Tillgate("tillgate", root_path=str(ROOT), template_folder="templates", static_folder="static")
+    # //cart is no address: the redirect to /cart would begin with whatever host the request names
+    app.url_map.merge_slashes = False
     app.settings = settings
     app.clock = clock or SystemClock()
     app.services = services or Services()

@@ -4,9 +4,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from shared.database import new_row, write_at_commit
 from shared.models import AuditEntry
 
 
@@ -22,11 +23,16 @@ async def record(
     after: dict[str, Any] | None = None,
 ) -> None:
     """Note one change; `at` in UTC, `before` and `after` JSON-clean."""
-    await session.execute(
-        insert(AuditEntry).values(
-            at=at, actor=actor, subject=subject, subject_id=subject_id, what=what, before=before, after=after
-        )
+    entry = AuditEntry(
+        at=at,
+        actor=actor,
+        subject=subject,
+        subject_id=subject_id,
+        what=what,
+        before=before,
+        after=after,
     )
+    await write_at_commit(session, new_row(entry))
 
 
 async def history(session: AsyncSession, subject_id: UUID) -> list[AuditEntry]:

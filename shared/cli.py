@@ -8,7 +8,7 @@ import errno
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import click
@@ -45,13 +45,17 @@ def serve(bind: str, workers: int, only: str | None) -> None:
     """Serve the shop under Hypercorn."""
     from hypercorn.run import run  # here: other commands need no server
 
+    from shared.demo import payments_beside
     from shared.serving import hypercorn_config
 
     if os.environ.get("TILLGATE_ENV") == "development":
         os.environ.setdefault("PUBLIC_URL", f"http://{bind}")  # forms are taken from this origin only
-    with environment() as settings:
+    with ExitStack() as at_the_end:
+        settings = at_the_end.enter_context(environment())
         if only:
             announce_alone(settings)
+        if only == "cart" and not settings.stripe_secret_key:
+            os.environ |= at_the_end.enter_context(payments_beside(settings))
         try:
             sys.exit(run(hypercorn_config(bind, workers, only)))
         except OSError as error:

@@ -6,16 +6,33 @@ remembered, so that a network call inside one can be refused (`refuse_open_trans
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ParamSpec, TypeVar
+from functools import lru_cache
+from typing import Any, ParamSpec, TypeVar, cast
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import BigInteger, DateTime, MetaData, String, event, text
-from sqlalchemy.dialects.postgresql import CHAR, JSONB
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    DateTime,
+    MetaData,
+    Select,
+    String,
+    Table,
+    TableClause,
+    bindparam,
+    event,
+    func,
+    literal,
+    select,
+)
+from sqlalchemy.dialects.postgresql import CHAR, JSONB, insert
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.engine import Connection
+from sqlalchemy.engine.interfaces import ExecutionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
@@ -25,10 +42,12 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 from sqlalchemy.orm import DeclarativeBase, ORMExecuteState, Session, SessionTransaction, UOWTransaction
+from sqlalchemy.sql.schema import CallableColumnDefault, ScalarElementColumnDefault
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+WAITING = "waiting for commit"  # key in a session's info
 LOCK_TIMEOUT = "5s"
 STATEMENT_TIMEOUT = "30s"
 # Connections are kept: a new one has to prepare every statement again, which doubled what a purchase costs. The few
@@ -82,8 +101,17 @@ def _note_begin(session: Session, transaction: SessionTransaction, _connection: 
         _open_transactions[task] = _open_transactions.get(task, 0) + 1
 
 
+@event.listens_for(TrackedSession, "before_commit")
+def _write_waiting(session: Session) -> None:
+    waiting = session.info.pop(WAITING, None)
+    if waiting:
+        session.execute(*_together(waiting))
+
+
 @event.listens_for(TrackedSession, "after_transaction_end")
 def _note_end(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
+        session.info.pop(WAITING, None)  # rolled back: what was to be written with it goes too
     if transaction.parent is None and "task" in session.info:
         task = session.info.pop("task")
         _open_transactions[task] = _open_transactions.get(task, 1) - 1
@@ -147,6 +175,8 @@ class Database:
             pool_size=pool_size,
             max_overflow=OVERFLOW,
             pool_pre_ping=False,
+            # errors are logged, and a statement may carry a sign-in link, a door code, a mail
+            hide_parameters=True,
             connect_args={
                 "server_settings": {
                     "application_name": application,
@@ -170,11 +200,76 @@ class Database:
         await self.engine.dispose()
 
 
+@dataclass(frozen=True, slots=True)
+class NewRow:
+    """A row to be inserted; `once` names a unique column whose value, if it is there already, makes it nothing."""
+
+    table: TableClause
+    values: dict[str, Any]
+    once: str | None = None
+
+
+def new_row(row: Base, *, once: str | None = None) -> NewRow:
+    """A model's new row, with the defaults that SQLAlchemy otherwise fills in only when it flushes."""
+    table, values = cast("Table", row.__table__), dict[str, Any]()
+    for column in table.columns:
+        value, default = getattr(row, column.key), column.default
+        if value is None and isinstance(default, CallableColumnDefault):
+            value = default.arg(cast("ExecutionContext", None))  # ours take no context
+        elif value is None and isinstance(default, ScalarElementColumnDefault):
+            value = default.arg
+        if value is not None:
+            values[column.key] = value
+    return NewRow(table, values, once)
+
+
+async def write_at_commit(session: AsyncSession, *rows: NewRow) -> None:
+    """Write rows that this transaction does not read again, together with all such rows, as its last statement.
+
+    Audit, ledger, mails and jobs only record what has been done: one round trip for all of them. Inside a savepoint
+    they are written at once, so that they go with it. They may depend on each other by foreign keys.
+    """
+    if session.in_nested_transaction():
+        await session.execute(*_together(rows))
+    else:
+        session.sync_session.info.setdefault(WAITING, []).extend(rows)
+
+
+async def write_now(session: AsyncSession) -> None:
+    """Write what waits for the commit, because the next statement has to see it."""
+    rows = session.sync_session.info.pop(WAITING, None)
+    if rows:
+        await session.execute(*_together(rows))
+
+
+def _together(rows: Sequence[NewRow]) -> tuple[Select[int], dict[str, Any]]:
+    """One statement for all rows, and its parameters."""
+    shape = tuple((row.table, tuple(row.values), row.once) for row in rows)
+    named = {f"{place}_{name}": value for place, row in enumerate(rows) for name, value in row.values.items()}
+    return _statement(shape), named
+
+
+@lru_cache(maxsize=512)
+def _statement(shape: tuple[tuple[TableClause, tuple[str, ...], str | None], ...]) -> Select[int]:
+    """Composed once for each combination of rows: composing it costs more than running it."""
+    inserts = []
+    for place, (table, names, once) in enumerate(shape):
+        values = {name: bindparam(f"{place}_{name}", type_=table.c[name].type) for name in names}
+        made = insert(table).values(values)
+        if once is not None:
+            made = made.on_conflict_do_nothing(index_elements=[once])
+        inserts.append(made.cte(f"row_{place}"))
+    return select(literal(1)).add_cte(*inserts)
+
+
+def user_lock(user_id: UUID) -> ColumnElement[Any]:
+    """The lock of `lock_user` as a column: held for every statement after the one that selects it."""
+    return func.pg_advisory_xact_lock(func.hashtextextended(f"user:{user_id}", 0))
+
+
 async def lock_user(session: AsyncSession, user_id: UUID) -> None:
     """Let one transaction at a time change this user's cart and orders: the first lock in our order of locks."""
-    await session.execute(
-        text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": f"user:{user_id}"}
-    )
+    await session.execute(select(user_lock(user_id)))
 
 
 def sqlstate(error: DBAPIError) -> str | None:

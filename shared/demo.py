@@ -6,8 +6,8 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 import click
@@ -92,11 +92,33 @@ def start_stand_ins(supervisor: Supervisor, settings: Settings, ports: Ports, en
         "mail inbox", ["shared.sandbox.inbox", *inbox], env, ready_url=f"http://{HOST}:{ports.inbox}/"
     )
     if not has_own_stripe_keys():
-        stripe = ["--port", str(ports.stripe), "--state", str(folder / "stripe.json")]
-        stripe += ["--secret-key", env["STRIPE_SECRET_KEY"], "--webhook-secret", env["STRIPE_WEBHOOK_SECRET"]]
-        stripe += ["--webhook-url", f"{settings.public_url}/webhooks/stripe"]
-        stand_in = f"http://{HOST}:{ports.stripe}/"
-        supervisor.start("payment stand-in", ["shared.sandbox.stripe", *stripe], env, ready_url=stand_in)
+        _start_payments(supervisor, settings, ports.stripe, env)
+
+
+def _start_payments(
+    supervisor: Supervisor, settings: Settings, port: int, env: Mapping[str, str], *, folder: str = "demo"
+) -> None:
+    stripe = ["--port", str(port), "--state", str(settings.var_dir / folder / "stripe.json")]
+    stripe += ["--secret-key", env["STRIPE_SECRET_KEY"], "--webhook-secret", env["STRIPE_WEBHOOK_SECRET"]]
+    stripe += ["--webhook-url", f"{settings.public_url}/webhooks/stripe"]
+    stand_in = f"http://{HOST}:{port}/"
+    supervisor.start("payment stand-in", ["shared.sandbox.stripe", *stripe], env, ready_url=stand_in)
+
+
+@contextmanager
+def payments_beside(settings: Settings) -> Iterator[dict[str, str]]:
+    """The payment stand-in for a shop without the demo; yields what the shop needs in its environment."""
+    with socket.socket() as free:
+        free.bind((HOST, 0))
+        port = free.getsockname()[1]
+    env = stand_in_keys(port)
+    supervisor = Supervisor(settings.var_dir / "alone" / "logs")
+    try:
+        _start_payments(supervisor, settings, port, env, folder="alone")
+        supervisor.wait_until_ready()
+        yield env
+    finally:
+        supervisor.stop_all()
 
 
 def start_shop(supervisor: Supervisor, settings: Settings, ports: Ports, env: dict[str, str]) -> None:
@@ -121,10 +143,19 @@ def environment(settings: Settings, ports: Ports) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
     }
     if not has_own_stripe_keys():
-        stand_in = f"http://{HOST}:{ports.stripe}"
-        env |= {"STRIPE_API_BASE": stand_in, "STRIPE_CHECKOUT_ORIGINS": stand_in}
-        env |= {"STRIPE_SECRET_KEY": "sk_test_demo", "STRIPE_WEBHOOK_SECRET": "whsec_demo"}
+        env |= stand_in_keys(ports.stripe)
     return env
+
+
+def stand_in_keys(port: int) -> dict[str, str]:
+    """What makes a shop talk to the stand-in on this port."""
+    stand_in = f"http://{HOST}:{port}"
+    return {
+        "STRIPE_API_BASE": stand_in,
+        "STRIPE_CHECKOUT_ORIGINS": stand_in,
+        "STRIPE_SECRET_KEY": "sk_test_demo",
+        "STRIPE_WEBHOOK_SECRET": "whsec_demo",
+    }
 
 
 def _step(name: str, act: Callable[[], object]) -> None:

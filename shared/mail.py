@@ -8,9 +8,9 @@ from functools import lru_cache
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from shared.database import new_row, write_at_commit
 from shared.formats import install
 from shared.jobs import nudge
 from shared.models import OutgoingMail
@@ -46,18 +46,15 @@ async def owe_mail(
     """
     lines = _templates().get_template(f"mail/{template}.txt").render(**context).strip().split("\n", 1)
     html = _templates().get_template(f"mail/{template}.html").render(subject=lines[0], **context)
-    await session.execute(
-        insert(OutgoingMail)
-        .values(
-            to=to,
-            subject=lines[0].strip(),
-            text=lines[-1].strip(),
-            html=html,
-            dedupe_key=dedupe_key,
-            next_try_at=now,
-            created_at=now,
-            expires_at=expires_at,
-        )
-        .on_conflict_do_nothing(index_elements=["dedupe_key"])
+    mail = OutgoingMail(
+        to=to,
+        subject=lines[0].strip(),
+        text=lines[-1].strip(),
+        html=html,
+        dedupe_key=dedupe_key,
+        next_try_at=now,
+        created_at=now,
+        expires_at=expires_at,
     )
+    await write_at_commit(session, new_row(mail, once="dedupe_key"))
     await nudge(session, "mail")

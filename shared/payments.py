@@ -16,7 +16,12 @@ from stripe import Event, Refund, StripeClient
 from stripe.checkout import Session
 
 from shared.contracts.dtos import CheckoutRequest, EventFacts, RefundFacts, SessionFacts
-from shared.contracts.protocols import PaymentsRefused, PaymentsUnavailable, SignatureInvalid
+from shared.contracts.protocols import (
+    CustomerGone,
+    PaymentsRefused,
+    PaymentsUnavailable,
+    SignatureInvalid,
+)
 from shared.database import refuse_open_transaction
 from shared.settings import Settings
 from shared.web import Tillgate
@@ -81,9 +86,16 @@ class StripePayments:
         self._client = self._http = None
 
     async def customer_for(
-        self, *, user_id: UUID, email: str, stripe_account: str, installation_id: UUID
+        self,
+        *,
+        user_id: UUID,
+        email: str,
+        stripe_account: str,
+        installation_id: UUID,
+        replaces: str | None = None,
     ) -> str:
         """Create the user's customer; the key makes a repeat return the same one (spec: E5)."""
+        key = f"customer-{installation_id}-{user_id}"
         customer = await _answer(
             self.client.v1.customers.create_async(
                 params={
@@ -96,7 +108,7 @@ class StripePayments:
                 },
                 options={
                     **_account(stripe_account),
-                    "idempotency_key": f"customer-{installation_id}-{user_id}",
+                    "idempotency_key": f"{key}-{replaces}" if replaces else key,
                 },
             )
         )
@@ -241,9 +253,17 @@ async def _answer(call: Awaitable[T]) -> T:
             log.warning("stripe did not answer", error=str(error), ms=_ms(started))
             raise PaymentsUnavailable from error
         log.error("stripe refused", error=str(error), code=error.code, ms=_ms(started))  # noqa: TRY400
-        raise PaymentsRefused(
-            details={"reason": error.user_message or "", "status": error.http_status or 0}
-        ) from error
+        kind = CustomerGone if _is_about_customer(error) else PaymentsRefused
+        raise kind(details={"reason": error.user_message or "", "status": error.http_status or 0}) from error
+
+
+def _is_about_customer(error: stripe.StripeError) -> bool:
+    """Whether a request names a customer that was deleted, or that these keys never knew."""
+    return (
+        isinstance(error, stripe.InvalidRequestError)
+        and error.code == "resource_missing"
+        and error.param == "customer"
+    )
 
 
 def _ms(started: float) -> int:

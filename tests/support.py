@@ -1,9 +1,12 @@
 """Help for functional tests: browsers, signed in or not, that send what a browser sends."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
 from quart.testing import QuartClient
+from sqlalchemy import event
 from werkzeug.datastructures import Headers
 
 from shared.identity.guard import CurrentUser, cookie_for
@@ -52,3 +55,16 @@ async def signed_in_client(app: Tillgate, email: str = "ada@example.org") -> Bro
     client = Browser(app)
     client.user = await sign_in(client, email)
     return client
+
+
+@contextmanager
+def counted_statements(app: Tillgate) -> Iterator[list[str]]:
+    """What the app sends to the database within the block, BEGIN and COMMIT left aside."""
+    statements: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_others: object) -> None:
+        statements.append(statement)
+
+    event.listen(app.database.engine.sync_engine, "before_cursor_execute", note)
+    yield statements
+    event.remove(app.database.engine.sync_engine, "before_cursor_execute", note)

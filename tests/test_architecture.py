@@ -212,3 +212,19 @@ def test_one_caller_of_the_maker() -> None:
         if isinstance(node, ast.Attribute) and node.attr == "create_checkout_session"
     }
     assert callers == {"cart/attempts.py"}
+
+
+def test_stripe_is_called_as_its_own_types_say() -> None:
+    """client.v1, parameters in `params=`, ids by position, attributes read plainly, imports on top (spec: E1, E2)."""
+    tree = ast.parse((ROOT / MAKER).read_text())
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    assert not {ast.unparse(call.func) for call in calls} & {"getattr", "cast"}
+    to_stripe = [call for call in calls if ast.unparse(call.func).endswith("_async")]
+    assert len(to_stripe) >= 6
+    for call in to_stripe:
+        if ast.unparse(call.func) == "self._http.close_async":
+            continue
+        assert ast.unparse(call.func).startswith("self.client.v1."), ast.unparse(call)
+        assert {keyword.arg for keyword in call.keywords} <= {"params", "options"}, ast.unparse(call)
+    modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name for name in modules if name and name.startswith("stripe")} <= {"stripe", "stripe.checkout"}

@@ -35,10 +35,9 @@ class TicketDTO:
     id: UUID
     entry_id: UUID
     ticket_type_id: UUID
-    page_id: UUID
+    page: PageDTO
     user_id: UUID
     cost: Decimal
-    currency: str
     calendar_container_id: UUID
     calendar_container_type: str
     code: str | None
@@ -49,14 +48,36 @@ class TicketDTO:
     place: str
     starts_at: datetime
     ends_at: datetime
-    time_zone: str
     state: TicketState
     order_id: UUID | None
     reserved_until: datetime | None
     hold_minutes: int
     """How long a claim of this ticket holds stock: its type's, else its page's (spec: H10)."""
-    page_slug: str
-    page_name: str
+
+    @property
+    def page_id(self) -> UUID:
+        """The page that sells it."""
+        return self.page.id
+
+    @property
+    def page_slug(self) -> str:
+        """Its page's address."""
+        return self.page.slug
+
+    @property
+    def page_name(self) -> str:
+        """Who sells it."""
+        return self.page.name
+
+    @property
+    def currency(self) -> str:
+        """Of `cost`: its page's."""
+        return self.page.currency
+
+    @property
+    def time_zone(self) -> str:
+        """IANA name; its times are shown in its page's zone."""
+        return self.page.time_zone
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,9 +97,9 @@ class CalendarService(Protocol):
         """`pending` → `reserved` for exactly these tickets, all or none (spec: B8).
 
         `ticket_ids` None = all pending ones of the user, or of the page; none at all is not an error. Raises
-        `Conflict` where one of `ticket_ids` is not a pending ticket of this user (and page), and `SoldOut` with the
-        lines that do not fit or are not on sale at `now`. Either way nothing was changed, so the caller's
-        transaction may go on without a savepoint.
+        `Conflict` where one of `ticket_ids` is not a pending ticket of this user (and page), `Invalid` where a type's
+        smallest or largest number is broken, and `SoldOut` with the lines that do not fit or are not on sale at `now`.
+        Either way nothing was changed, so the caller's transaction may go on without a savepoint.
         """
         ...
 
@@ -189,6 +189,12 @@ class PaymentsRefused(AppError):
     code = "PAYMENTS_REFUSED"
 
 
+class CustomerGone(PaymentsRefused):
+    """The payment provider no longer knows you as a customer. No money was taken; please try again."""
+
+    code = "CUSTOMER_GONE"
+
+
 class SignatureInvalid(AppError):
     """The webhook's signature could not be verified."""
 
@@ -206,13 +212,25 @@ class Payments(Protocol):
     livemode: bool
 
     async def customer_for(
-        self, *, user_id: UUID, email: str, stripe_account: str, installation_id: UUID
+        self,
+        *,
+        user_id: UUID,
+        email: str,
+        stripe_account: str,
+        installation_id: UUID,
+        replaces: str | None = None,
     ) -> str:
-        """Create the user's customer under a key of its own (spec: E5); a repeat returns the same id."""
+        """Create the user's customer under a key of its own (spec: E5); a repeat returns the same id.
+
+        `replaces`: a customer of theirs that was deleted at Stripe; it gets one successor.
+        """
         ...
 
     async def create_checkout_session(self, request: CheckoutRequest) -> SessionFacts:
-        """The one place a Checkout session is made (spec: F1); replays `request` under its stored key."""
+        """The one place a Checkout session is made (spec: F1); replays `request` under its stored key.
+
+        Raises `CustomerGone` where the request's customer was deleted at Stripe.
+        """
         ...
 
     async def retrieve_session(self, session_id: str, *, stripe_account: str) -> SessionFacts | None:

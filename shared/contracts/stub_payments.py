@@ -19,7 +19,7 @@ class StubPayments:
         self.sessions: dict[str, SessionFacts] = {}
         self.requests: dict[str, CheckoutRequest] = {}
         self.refunds: dict[UUID, RefundFacts] = {}
-        self.customers: dict[tuple[UUID, str], str] = {}
+        self.customers: dict[tuple[UUID, str, str | None], str] = {}
         self.calls: list[str] = []
         self.lost_answers = 0
         """So many next calls take effect, but their answer is lost."""
@@ -62,11 +62,17 @@ class StubPayments:
             raise PaymentsUnavailable
 
     async def customer_for(
-        self, *, user_id: UUID, email: str, stripe_account: str, installation_id: UUID
+        self,
+        *,
+        user_id: UUID,
+        email: str,
+        stripe_account: str,
+        installation_id: UUID,
+        replaces: str | None = None,
     ) -> str:
-        """One per user and account."""
+        """One per user and account, and one for each that it replaces."""
         self._called("customer")
-        key = (user_id, stripe_account)
+        key = (user_id, stripe_account, replaces)
         return self.customers.setdefault(key, f"cus_{len(self.customers) + 1}")
 
     async def create_checkout_session(self, request: CheckoutRequest) -> SessionFacts:
@@ -118,8 +124,10 @@ class StubPayments:
         return None
 
     async def expire_session(self, session_id: str, *, stripe_account: str) -> SessionFacts:
-        """Expires an open session; a complete one is answered as it is."""
+        """Expires an open session; a complete one is answered as it is, an unknown one refused."""
         self._called("expire")
+        if session_id not in self.sessions:
+            raise PaymentsRefused
         facts = self.sessions[session_id]
         if facts.status == "open":
             facts = self._store(replace(facts, status="expired", url=None))

@@ -189,7 +189,12 @@ class StubCalendarService:
         ]
         if ticket_ids is not None and len(tickets) != len(set(ticket_ids)):
             raise Conflict("Your cart has changed in the meantime.")
-        if lines := self._shortages(counts_by_type(ticket.ticket_type_id for ticket in tickets), now):
+        wanted = counts_by_type(ticket.ticket_type_id for ticket in tickets)
+        for type_id, number in wanted.items():
+            kind = self.types[type_id]
+            if not kind.min_per_order <= number <= kind.max_per_order:
+                raise Invalid(f"{kind.name}: choose {kind.min_per_order} to {kind.max_per_order}.")
+        if lines := self._shortages(wanted, now):
             raise SoldOut(lines)
         for ticket in tickets:
             self._set(ticket, state=TicketState.RESERVED, order_id=order_id, reserved_until=reserved_until)
@@ -342,10 +347,9 @@ class StubCalendarService:
             id=new_id(),
             entry_id=entry.id,
             ticket_type_id=kind.id,
-            page_id=page.id,
+            page=page,
             user_id=user_id,
             cost=kind.cost or Decimal(0),
-            currency=page.currency,
             calendar_container_id=page.id,
             calendar_container_type="page",
             code=None,
@@ -355,11 +359,8 @@ class StubCalendarService:
             place="Stub Hall",
             starts_at=entry.starts_at,
             ends_at=entry.ends_at,
-            time_zone=page.time_zone,
             state=TicketState.PENDING,
             order_id=None,
             reserved_until=None,
             hold_minutes=kind.hold_minutes or page.hold_minutes,
-            page_slug=page.slug,
-            page_name=page.name,
         )

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, literal, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart import checkout, orders
@@ -125,17 +125,14 @@ async def test_ten_submits_would_be_told_apart(world: World, monkeypatch: pytest
     seen = await world.seen(user_id)
     both_have_looked = asyncio.Barrier(2)
 
-    async def no_lock(_session: AsyncSession, _user_id: UUID) -> None:
-        """Nobody waits."""
-
-    async def look(session: AsyncSession, *, user_id: UUID, fingerprint: str) -> list[Order]:
-        found = await orders_of_cart(session, user_id=user_id, fingerprint=fingerprint)
+    async def look(session: AsyncSession, user_id: UUID, *, fingerprint: str) -> list[Order]:
+        found = await live_orders(session, user_id, fingerprint=fingerprint)
         await both_have_looked.wait()
         return found
 
-    orders_of_cart = orders.orders_of_cart
-    monkeypatch.setattr(checkout, "lock_user", no_lock)
-    monkeypatch.setattr(orders, "orders_of_cart", look)
+    live_orders = orders.live_orders
+    monkeypatch.setattr(orders, "user_lock", lambda _user_id: literal(None))
+    monkeypatch.setattr(orders, "live_orders", look)
     answers = await asyncio.gather(
         *(world.start(user_id, seen=seen) for _ in range(2)), return_exceptions=True
     )
@@ -171,6 +168,18 @@ async def test_cart_and_checkout_wait_for_each_other(world: World) -> None:
     answers = await asyncio.gather(*waiting, return_exceptions=True)
     # whoever came second sees what the first has left: a changed cart, or an empty one and two new tickets
     assert await world.allocated(kind) == (0 if isinstance(answers[1], CartChanged) else 1)
+
+
+async def test_a_tab_that_waited_counts_what_the_other_has_put_in(world: World) -> None:
+    """Pending tickets are read by a statement that begins when the lock is held (spec: B2)."""
+    kind = await world.sell()
+    user_id = await world.buyer()
+    async with world.sessions.begin() as session:
+        await lock_user(session, user_id)
+        waiting = [asyncio.create_task(world.put(user_id, kind, 2)) for _ in range(2)]
+        await eventually(lambda: two_wait(world))
+    await asyncio.gather(*waiting)
+    assert await world.in_cart(user_id) == 2
 
 
 async def two_wait(world: World) -> bool:

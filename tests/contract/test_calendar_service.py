@@ -215,6 +215,21 @@ async def test_claim_exactly_these_or_conflict(shop: Shop) -> None:
     assert await shop.allocated(kind) == 2
 
 
+async def test_claim_keeps_to_the_numbers_of_a_type(shop: Shop) -> None:
+    """What was given back joins what was put in since; no order may hold more than the type allows (spec: B8)."""
+    kind, user = await one_kind(shop, Terms(max_per_order=4)), await shop.user()
+    await put(shop, user, kind, 4)
+    first = await claim(shop, user)
+    await put(shop, user, kind, 4)
+    async with shop.transaction() as session:
+        assert await shop.calendar.release_tickets_for_order(session, first) == 4
+    with pytest.raises(Invalid):
+        await claim(shop, user)
+    assert await shop.allocated(kind) == 0
+    await put(shop, user, kind, 4)
+    assert len(await held(shop, await claim(shop, user))) == 4
+
+
 async def test_claim_of_one_page(shop: Shop) -> None:
     """spec: B6, B12"""
     user = await shop.user()
@@ -407,6 +422,23 @@ async def test_order_of_pending_tickets(shop: Shop) -> None:
         ("b-page", "Day1"),
     ]
     assert [t.id for t in tickets] == [t.id for t in await cart(shop, user)]
+
+
+async def test_tickets_carry_their_page(shop: Shop) -> None:
+    """The whole page, the same that get_pages gives: who has tickets asks no more (spec: B4)."""
+    user = await shop.user()
+    for slug, currency in (("hall", "EUR"), ("tokyo", "JPY")):
+        page = await shop.page(slug, currency=currency, hold_minutes=15)
+        await put(shop, user, await shop.kind(await shop.entry(page, starts_at=EVENING)), 1)
+    in_cart = await cart(shop, user)
+    order = await claim(shop, user)
+    async with shop.transaction() as session:
+        pages = await shop.calendar.get_pages(session, [ticket.page_id for ticket in in_cart])
+    for tickets in (in_cart, await held(shop, order)):
+        assert [ticket.page for ticket in tickets] == [pages[ticket.page_id] for ticket in tickets]
+        assert [ticket.page_slug for ticket in tickets] == ["hall", "tokyo"]
+        assert [ticket.currency for ticket in tickets] == ["EUR", "JPY"]
+        assert {ticket.time_zone for ticket in tickets} == {"Europe/Vienna"}
 
 
 async def test_hold_minutes_and_currencies(shop: Shop) -> None:

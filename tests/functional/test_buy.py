@@ -11,6 +11,7 @@ from quart import get_flashed_messages
 from sqlalchemy import func, select
 
 from events import choice, keeping
+from events.catalogue import Catalogue
 from events.models import Ticket
 from shared.clock import ManualClock
 from shared.database import Sessions
@@ -19,7 +20,7 @@ from shared.identity.users import find_or_create_user
 from shared.ids import new_id
 from shared.web import Tillgate
 from tests import event_rows
-from tests.support import Browser, browser, signed_in_client
+from tests.support import Browser, browser, counted_statements, signed_in_client
 
 
 @dataclass
@@ -252,3 +253,15 @@ async def test_signed_out_meanwhile(app: Tillgate, event: Event) -> None:
         f"{PATH}/buy", form=form_of([(event.standard, 2)]), headers={"HX-Request": "true"}
     )
     assert answer.headers["HX-Redirect"].startswith("/sign-in?next=")
+
+
+async def test_buying_takes_few_statements(app: Tillgate, event: Event) -> None:
+    """The sign-in check, the lock with the offers, what is in the cart, the new tickets (issue: benchmark)."""
+    client = await signed_in_client(app)
+    app.extensions["catalogue"] = Catalogue(app.database, tick=lambda: 0.0)
+    await client.get(PATH)
+    app.extensions["identity_versions"].forget(client.user_id)
+    with counted_statements(app) as statements:
+        answer = await client.post(f"{PATH}/buy", form=form_of([(event.standard, 2)]))
+    assert answer.headers["Location"] == f"{PATH}?added=2"
+    assert len(statements) <= 4, statements

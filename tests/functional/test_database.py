@@ -1,11 +1,17 @@
-"""Sessions without a transaction: what reads cannot write, and one statement stands as soon as it is done."""
+"""Sessions that only read, that write one statement, and rows that are written together at commit."""
+
+from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import func, select, text, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.database import Sessions, WriteWhileReading
+from shared import audit
+from shared.database import Sessions, WriteWhileReading, write_now
 from shared.identity.models import User
 from shared.ids import new_id
+from shared.models import AuditEntry
 
 NAMED = update(User).values(name="Ada")
 
@@ -53,3 +59,55 @@ async def test_single_statement_stands(sessions: Sessions) -> None:
     async with sessions.single() as session:
         await session.execute(NAMED)
     assert await name_of(sessions) == "Ada"
+
+
+async def test_what_waits_for_the_commit_goes_with_a_rollback(sessions: Sessions) -> None:
+    """Rows written at commit are there after it, in one statement, and nowhere after a rollback."""
+    async with sessions() as session:
+        await note(session, "rolled back")
+        await session.rollback()
+    async with sessions.begin() as session:
+        await note(session, "first")
+        await note(session, "second")
+        assert await noted(sessions) == []
+    assert await noted(sessions) == ["first", "second"]
+
+
+async def test_in_a_savepoint_nothing_waits(sessions: Sessions) -> None:
+    """It is written at once there, and goes when the savepoint goes."""
+    async with sessions.begin() as session:
+        await note(session, "outside")
+        savepoint = await session.begin_nested()
+        await note(session, "inside")
+        await savepoint.rollback()
+    assert await noted(sessions) == ["outside"]
+
+
+async def test_write_now_is_seen_by_the_next_statement(sessions: Sessions) -> None:
+    """For the one place that reads what it has just written."""
+    async with sessions.begin() as session:
+        await note(session, "now")
+        assert await session.scalar(select(func.count()).select_from(AuditEntry)) == 0
+        await write_now(session)
+        assert await session.scalar(select(func.count()).select_from(AuditEntry)) == 1
+    assert await noted(sessions) == ["now"]
+
+
+async def note(session: AsyncSession, what: str) -> None:
+    await audit.record(
+        session, at=datetime.now(UTC), actor="operator", subject="order", subject_id=new_id(), what=what
+    )
+
+
+async def noted(sessions: Sessions) -> list[str]:
+    async with sessions.reading() as session:
+        return list(await session.scalars(select(AuditEntry.what).order_by(AuditEntry.what)))
+
+
+async def test_error_does_not_tell_what_the_statement_carried(sessions: Sessions) -> None:
+    """Errors reach the log and the rows of failed events; sign-in links and door codes must not."""
+    await add_user(sessions)
+    with pytest.raises(IntegrityError) as caught:
+        async with sessions.begin() as session:
+            session.add(User(id=new_id(), email="ada@example.org", name="the secret"))
+    assert "the secret" not in str(caught.value)

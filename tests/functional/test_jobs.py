@@ -194,7 +194,14 @@ async def test_old_jobs_are_tidied(app: Tillgate, sweep: Counting, clock: Manual
     sessions = app.database.sessions
     async with sessions.begin() as session:
         await nudge(session, "counting")
+    async with sessions.begin() as session:
         await session.execute(text("UPDATE pgqueuer SET status = 'failed'"))
+        await session.execute(
+            text(
+                "INSERT INTO pgqueuer_log (job_id, status, priority, entrypoint)"
+                " SELECT id, status, priority, entrypoint FROM pgqueuer"
+            )
+        )
     await worker_module.tidy(sessions, clock.now())
     assert await number(sessions, "SELECT count(*) FROM pgqueuer_log") == 1
     await worker_module.tidy(sessions, clock.advance(days=8))

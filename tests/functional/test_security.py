@@ -199,3 +199,13 @@ async def test_old_limits_are_tidied(app: Tillgate, clock: ManualClock) -> None:
     assert await app.sweeps["rate_limits"](clock.advance(minutes=1)) == 1
     async with app.database.sessions() as session:
         assert await session.scalar(select(func.count()).select_from(RateLimit)) == 0
+
+
+@pytest.mark.parametrize(
+    "path", ["/sign-in//code", "/sign-in/", "/static//css/base.css", "/webhooks//stripe"]
+)
+async def test_no_redirect_to_the_host_of_the_request(app: Tillgate, path: str) -> None:
+    """Whatever `Host` says, nothing leads there: addresses of ours begin with PUBLIC_URL or a slash."""
+    answer = await app.test_client().get(path, headers={"Host": "evil.test"})
+    assert answer.status_code == 404
+    assert "Location" not in answer.headers

@@ -96,3 +96,16 @@ def test_one_line_on_the_terminal(command: str) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (2, "tillgate: SECRET_KEY is not set.\n")
+
+
+def test_development_leaves_the_address_to_serve() -> None:
+    """A shop at another --bind must be its own public address, else it refuses its own forms (spec: G1)."""
+    shown = subprocess.run(
+        ["/bin/sh", "-c", ". env/not_production.sh; echo ${TILLGATE_ENV}:${PUBLIC_URL-}"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shown.stdout == "development:\n"

@@ -1,12 +1,9 @@
 """The shop's public pages: home, a page, an event."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import event
 
 from events.catalogue import Catalogue
 from events.models import Entry
@@ -15,7 +12,7 @@ from shared.contracts.states import EntryState
 from shared.database import Sessions
 from shared.web import Tillgate
 from tests import event_rows
-from tests.support import browser, signed_in_client
+from tests.support import browser, counted_statements, signed_in_client
 
 
 async def add_event(
@@ -191,15 +188,3 @@ async def test_a_herd_makes_one_query(app: Tillgate, sessions: Sessions, clock: 
     with counted_statements(app) as statements:
         assert (await client.get("/p/hall/late-concert")).status_code == 200
     assert len(statements) <= 3
-
-
-@contextmanager
-def counted_statements(app: Tillgate) -> Iterator[list[str]]:
-    statements: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_others: object) -> None:
-        statements.append(statement)
-
-    event.listen(app.database.engine.sync_engine, "before_cursor_execute", note)
-    yield statements
-    event.remove(app.database.engine.sync_engine, "before_cursor_execute", note)

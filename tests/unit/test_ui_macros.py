@@ -11,7 +11,7 @@ from quart import render_template_string
 
 from shared import colour, formats
 from shared.clock import ManualClock
-from shared.contracts.dtos import TicketDTO
+from shared.contracts.dtos import PageDTO, TicketDTO
 from shared.contracts.states import OrderState, TicketState
 from shared.errors import Invalid
 from shared.ids import new_id
@@ -19,14 +19,24 @@ from shared.settings import ROOT
 from shared.web import Tillgate, init_web
 
 NOW = datetime(2026, 12, 12, 18, 44, tzinfo=UTC)
+PAGE = PageDTO(
+    id=new_id(),
+    slug="nordlicht",
+    name="Nordlicht & friends <b>",
+    currency="EUR",
+    time_zone="Europe/Vienna",
+    hold_minutes=30,
+    stripe_account="",
+    delayed_methods=False,
+    accent="#8a3b12",
+)
 TICKET = TicketDTO(
     id=new_id(),
     entry_id=new_id(),
     ticket_type_id=new_id(),
-    page_id=new_id(),
+    page=PAGE,
     user_id=new_id(),
     cost=Decimal("24.50"),
-    currency="EUR",
     calendar_container_id=new_id(),
     calendar_container_type="page",
     code="TG7Q4MXK29",
@@ -36,13 +46,10 @@ TICKET = TicketDTO(
     place="Jörgerbad, Vienna",
     starts_at=NOW + timedelta(minutes=16),
     ends_at=NOW + timedelta(hours=3, minutes=16),
-    time_zone="Europe/Vienna",
     state=TicketState.CONFIRMED,
     order_id=new_id(),
     reserved_until=None,
     hold_minutes=30,
-    page_slug="nordlicht",
-    page_name="Nordlicht & friends <b>",
 )
 
 

@@ -7,7 +7,7 @@ from shared.contracts.states import OrderState, PageRole
 from shared.web import Tillgate
 from tests import event_rows
 from tests.cart_world import World
-from tests.support import Browser, browser, signed_in_client
+from tests.support import Browser, browser, counted_statements, signed_in_client
 
 
 @pytest.fixture
@@ -251,3 +251,61 @@ async def test_organizer_finds_an_order(app: Tillgate, buyer: Browser, world: Wo
     assert ticket.code not in shown, "the whole code opens the door"
     for path in ("/organizer/hall/orders", f"/organizer/hall/orders/{order.id}"):
         await read(buyer, path, 404)
+
+
+async def test_parts_of_one_cart(buyer: Browser, world: World) -> None:
+    """Two currencies, two orders: each page names both parts, in their order, and has its own lines (spec: B14)."""
+    await world.put(buyer.user_id, await world.sell(cost=1000), 1)
+    await world.put(buyer.user_id, await world.sell("ramen", page="tokyo", currency="JPY", cost=3000), 1)
+    first, second = await world.start(buyer.user_id)
+    shown = await read(buyer, f"/orders/{second}")
+    assert "Paid in 2 parts" in shown
+    assert f'href="/orders/{first}">Part 1' in shown
+    assert "Part 2, this one" in shown
+    assert ("Ramen" in shown, "Concert" in shown) == (True, False)
+    session_id = (await world.hand_over(buyer.user_id, first)).session_id
+    assert session_id is not None
+    await world.settle(world.payments.pay(session_id))
+    shown = await read(buyer, f"/orders/{first}/confirmation")
+    assert "One part is still to be paid: ¥3,000." in shown
+    assert f'href="/orders/{second}">Go on with the next part' in shown
+    await buyer.post(f"/orders/{second}/cancel")
+    assert "still to be paid" not in await read(buyer, f"/orders/{first}/confirmation")
+    shown = await read(buyer, f"/orders/{second}")
+    assert "This checkout was ended before it was paid" in shown
+    assert "¥3,000" in shown
+    assert "Paid in" not in shown
+
+
+async def test_order_given_back_keeps_its_page(buyer: Browser, world: World) -> None:
+    """It has no tickets any more, yet its times are still its page's."""
+    await world.put(buyer.user_id, await world.sell(), 1)
+    (order_id,) = await world.start(buyer.user_id)
+    await world.release(order_id, to=OrderState.CANCELLED)
+    assert await world.states(order_id) == []
+    assert "(Vienna)" in await read(buyer, f"/orders/{order_id}")
+
+
+async def test_pages_of_a_purchase_take_few_statements(app: Tillgate, buyer: Browser, world: World) -> None:
+    """Cart with an unfinished order, order and confirmation, besides the sign-in check (issue: benchmark)."""
+    kind = await world.sell()
+    await world.put(buyer.user_id, kind, 2)
+    (order_id,) = await world.start(buyer.user_id)
+    session_id = (await world.hand_over(buyer.user_id, order_id)).session_id
+    assert session_id is not None
+    await world.put(buyer.user_id, kind, 1)
+    for path, words, most in (
+        ("/cart", "You have an unfinished checkout", 2),
+        (f"/orders/{order_id}", "Continue to payment", 5),
+    ):
+        assert await statements_of(app, buyer, path, words) <= most
+    await world.settle(world.payments.pay(session_id))
+    for path, words in ((f"/orders/{order_id}", "Paid"), (f"/orders/{order_id}/confirmation", "You are in")):
+        assert await statements_of(app, buyer, path, words) <= 4
+
+
+async def statements_of(app: Tillgate, buyer: Browser, path: str, words: str) -> int:
+    """How many statements a page with these words takes besides the sign-in check."""
+    with counted_statements(app) as statements:
+        assert words in await read(buyer, path)
+    return sum("users.version" not in statement for statement in statements)

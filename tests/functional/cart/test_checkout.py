@@ -1,6 +1,7 @@
 """From the cart to Stripe's page, crash by crash."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
@@ -38,6 +39,15 @@ async def test_session_carries_what_finds_the_order_again(world: World) -> None:
     assert all(metadata[name] for name in ("app", "installation_id", "attempt_id", "page_id"))
     assert params["payment_intent_data"]["metadata"] == metadata
     assert "{CHECKOUT_SESSION_ID}" in params["success_url"]
+
+
+@pytest.mark.parametrize(("hold_minutes", "lasts"), [(1, 31), (30, 60), (1440, 1439)])
+async def test_session_ends_within_what_stripe_allows(world: World, hold_minutes: int, lasts: int) -> None:
+    """30 minutes to 24 hours ahead, however short or long a page holds its tickets (spec: H10)."""
+    kind = await world.sell(hold_minutes=hold_minutes)
+    _, _, session_id = await world.bought(kind)
+    ends_at = world.clock.now() + timedelta(minutes=lasts)
+    assert world.payments.sessions[session_id].expires_at == ends_at.replace(microsecond=0)
 
 
 async def test_delayed_methods_only_where_the_page_allows_them(world: World) -> None:
@@ -244,6 +254,24 @@ async def test_pending_hands_out_the_open_session_again(world: World) -> None:
         await continue_session(
             world.sessions, world.till, session_id=session_id, user_id=user_id, now=world.clock.now()
         )
+
+
+@pytest.mark.parametrize("paid", [True, False])
+async def test_refreshed_page_says_how_it_stands(world: World, paid: bool) -> None:
+    """Stripe's news was lost: who goes on is refused (spec: C2), but not told for ever that a paid order is unpaid."""
+    kind = await world.sell()
+    user_id, order_id, session_id = await world.bought(kind)
+    if paid:
+        world.payments.pay(session_id)
+    else:
+        await world.payments.expire_session(session_id, stripe_account="")
+    with pytest.raises(SessionExpired):
+        await continue_session(
+            world.sessions, world.till, session_id=session_id, user_id=user_id, now=world.clock.now()
+        )
+    again = await world.hand_over(user_id, order_id)
+    assert again.state == (OrderState.PAID if paid else OrderState.PENDING)
+    assert again.session_id != session_id
 
 
 async def test_somebody_elses_order_does_not_exist(world: World) -> None:

@@ -9,7 +9,8 @@ from sqlalchemy import delete, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from cart import refunds
-from cart.models import CheckoutAttempt, LedgerTransfer, Order, OrderLine, Payment
+from cart.models import CheckoutAttempt, LedgerTransfer, Order, OrderLine, Payment, Refund
+from cart.orders import lapsed_orders
 from cart.release import release_lapsed
 from cart.settle import Settled
 from events.models import Entry, Pool, TicketType
@@ -304,6 +305,21 @@ async def test_refund_waits_and_is_tried_again(world: World) -> None:
     assert len(world.payments.refunds) == 1
 
 
+async def test_refund_that_was_looked_at_for_days_is_still_tried_again(world: World) -> None:
+    """Stripe may call a refund pending for days, looked at each hour; then one call is not answered."""
+    kind = await world.sell()
+    _, order_id, session_id = await world.bought(kind)
+    facts = world.payments.pay(session_id)
+    await world.settle(replace(facts, amount_total=facts.amount_total + 1))
+    async with world.sessions.begin() as session:
+        await session.execute(update(Refund).values(tries=500))
+    world.payments.lost_answers = 1
+    assert await refunds.send_due(world.sessions, world.payments, now=world.clock.now()) == 1
+    (refund,) = await world.refunds()
+    assert (refund.order_id, refund.state) == (order_id, "due")
+    assert refund.next_try_at - world.clock.now() == timedelta(hours=6)
+
+
 async def test_stripe_is_never_called_inside_a_transaction(world: World) -> None:
     """The client refuses while this task has one open."""
     async with world.sessions.begin() as session:
@@ -350,3 +366,29 @@ async def test_complete_without_a_payment_confirms_nothing(world: World) -> None
     world.clock.advance(minutes=31)
     assert await world.release(order_id) == OrderState.EXPIRED
     assert await world.allocated(kind) == 0
+
+
+async def test_order_that_cannot_be_released_stops_no_other(world: World) -> None:
+    """Stripe does not know its session (other keys by now): it stays held, and the sweep goes on (spec: B9)."""
+    kind = await world.sell(capacity=2)
+    _, stuck, lost = await world.bought(kind)
+    _, other, _ = await world.bought(kind)
+    del world.payments.sessions[lost]
+    world.clock.advance(minutes=31)
+    assert await release_lapsed(world.sessions, world.till, now=world.clock.now()) == 2
+    assert [(await world.order(one)).state for one in (stuck, other)] == ["pending", "expired"]
+    assert await world.allocated(kind) == 1
+    assert await world.release(stuck, to=OrderState.CANCELLED) == OrderState.PENDING
+
+
+async def test_orders_without_an_answer_starve_no_other(world: World) -> None:
+    """However many old ones Stripe says nothing about, a sweep that takes only some comes to the next (spec: B9)."""
+    kind = await world.sell()
+    _, stuck, _ = await world.bought(kind)
+    world.clock.advance(minutes=1)
+    _, other, _ = await world.bought(kind)
+    world.clock.advance(minutes=31)
+    world.payments.lost_answers = 1
+    assert await world.release(stuck) == OrderState.PENDING
+    async with world.sessions.reading() as session:
+        assert await lapsed_orders(session, now=world.clock.now(), limit=1) == [other]
