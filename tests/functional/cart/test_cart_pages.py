@@ -267,7 +267,7 @@ async def test_parts_of_one_cart(buyer: Browser, world: World) -> None:
     assert session_id is not None
     await world.settle(world.payments.pay(session_id))
     shown = await read(buyer, f"/orders/{first}/confirmation")
-    assert "One part is still to be paid: ¥3,000." in shown
+    assert "The next part is still to be paid: ¥3,000." in shown
     assert f'href="/orders/{second}">Go on with the next part' in shown
     await buyer.post(f"/orders/{second}/cancel")
     assert "still to be paid" not in await read(buyer, f"/orders/{first}/confirmation")
