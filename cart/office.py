@@ -40,6 +40,11 @@ class OrderDetail:
     refunds: list[Refund]
     history: list[AuditEntry]
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other pages sold in this order too: what was paid in all is not this organizer's to see."""
+        return len(self.lines) < len(self.order.lines)
+
 
 async def page_for_seller(
     session: AsyncSession, calendar: CalendarService, *, user_id: UUID, slug: str

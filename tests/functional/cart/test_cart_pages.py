@@ -2,6 +2,7 @@
 
 import pytest
 from quart.testing import QuartClient
+from sqlalchemy import select
 
 from shared.contracts.states import OrderState, PageRole
 from shared.web import Tillgate
@@ -309,3 +310,24 @@ async def statements_of(app: Tillgate, buyer: Browser, path: str, words: str) ->
     with counted_statements(app) as statements:
         assert words in await read(buyer, path)
     return sum("users.version" not in statement for statement in statements)
+
+
+async def test_organizer_sees_only_their_part_of_a_shared_order(
+    app: Tillgate, buyer: Browser, world: World
+) -> None:
+    """Two pages in one payment: each organizer sees what their own page earned, and not the whole (spec: D10)."""
+    await world.put(buyer.user_id, await world.sell(cost=1000), 1)
+    await world.put(buyer.user_id, await world.sell("gala", page="club", cost=700), 1)
+    (order_id,) = await world.start(buyer.user_id)
+    session_id = (await world.hand_over(buyer.user_id, order_id)).session_id
+    assert session_id is not None
+    await world.settle(world.payments.pay(session_id))
+    owner = await signed_in_client(app, "owner@example.org")
+    async with world.sessions.begin() as session:
+        page = await session.scalar(select(event_rows.Page).where(event_rows.Page.slug == "club"))
+        assert page is not None
+        await event_rows.add_member(session, page, owner.user_id, PageRole.OWNER)
+    shown = await read(owner, f"/organizer/club/orders/{order_id}")
+    assert "€7.00" in shown
+    for hidden in ("€17.00", "€10.00", "Concert", f"pi_{session_id}"):
+        assert hidden not in shown
