@@ -40,7 +40,7 @@ def to_sign_in(entry: EntryView, chosen: Choice) -> Response:
 
 
 async def put_into_cart(session: AsyncSession, user_id: UUID) -> str | None:
-    """At sign-in: the kept choice goes into the cart as far as it still fits; the rest is told. Leads to the cart."""
+    """At sign-in: the kept choice goes into the cart as far as it still fits; the rest is told. The way on."""
     text = request.cookies.get(COOKIE)
     if text is None:
         return None
@@ -50,10 +50,11 @@ async def put_into_cart(session: AsyncSession, user_id: UUID) -> str | None:
         return None
     entry_id, numbers = kept
     refused = await pending.add(session, user_id=user_id, entry_id=entry_id, chosen=numbers, now=now())
-    if len(refused) < len(numbers):
+    added = len(refused) < len(numbers)
+    if added:
         await flash("Added to cart.", "ok")
     await _tell(session, refused)
-    return "/cart"
+    return "/cart" if added else None  # nothing added: the sign-in leads back to the event, to choose again
 
 
 async def _tell(session: AsyncSession, refused: Mapping[UUID, AppError]) -> None:

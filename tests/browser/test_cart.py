@@ -31,6 +31,19 @@ async def test_a_changed_number_is_sent_by_itself(shop: RunningShop, visit: Visi
     await expect(visitor.page.locator("#sticky")).to_be_hidden()
 
 
+async def test_a_word_wider_than_the_phone_is_broken(shop: RunningShop, visit: Visit) -> None:
+    """A long title made the cart wider than the screen, and Check out was out of reach (spec: B11)."""
+    sale = await shop.sell(
+        "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft" * 2
+    )
+    visitor = await visit(PHONE, signed_in=True)
+    await visitor.put_into_cart(sale, 1)
+    await visitor.page.goto("/cart")
+    assert await visitor.page.evaluate("document.documentElement.scrollWidth") == PHONE["viewport"]["width"]
+    await visitor.press("Check out")
+    await visitor.at_payment()
+
+
 async def test_a_refused_number_is_told_at_its_line(shop: RunningShop, visit: Visit) -> None:
     """The number stays to be mended, the total stays true, and the checkout can go on (spec: B11, B12)."""
     sale = await shop.sell("Too Many Cooks", cost=1500)

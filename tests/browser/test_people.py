@@ -13,6 +13,20 @@ from tests.eventually import eventually
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
+async def test_long_address_fits_the_organizers_phone(shop: RunningShop, visit: Visit) -> None:
+    """The page of an order with a buyer's long e-mail address was three phones wide (spec: B14)."""
+    sale = await shop.sell("Wide Awake", cost=1500)
+    buyer = await visit(
+        PHONE, signed_in=True, email=f"{'w' * 60}@{new_address().partition('@')[0]}.example.org"
+    )
+    await buyer.buy(sale)
+    owner = await visit(PHONE, signed_in=True)
+    await shop.make_owner(sale, owner.email)
+    await owner.page.goto(f"/organizer/{sale.page}/orders/{buyer.page.url.split('/')[-2]}")
+    await owner.sees(buyer.email)
+    assert await owner.page.evaluate("document.documentElement.scrollWidth") == PHONE["viewport"]["width"]
+
+
 async def test_organizer_sees_and_finds_the_sale(shop: RunningShop, visit: Visit) -> None:
     """In the numbers, and by e-mail, order number and ticket code; with its history (spec: A5)."""
     sale = await shop.sell("Sold to Ada", cost=3300, entry_capacity=40)

@@ -218,6 +218,23 @@ async def test_what_no_longer_fits_is_told(app: Tillgate, sessions: Sessions, ev
     assert await in_cart(sessions, user_id) == 2
 
 
+async def test_nothing_fits_any_more_leads_back_to_the_event(
+    app: Tillgate, sessions: Sessions, event: Event
+) -> None:
+    """spec: B1: an empty cart would be a dead end; the event's page says what can be had instead."""
+    answer = await browser(app).post(f"{PATH}/buy", form=form_of([(event.scarce, 1)]))
+    async with sessions.begin() as session:
+        kind = await session.get_one(event_rows.TicketType, event.scarce)
+        (await session.get_one(event_rows.Pool, kind.pool_id)).capacity = 0
+        user_id = await event_rows.add_user(session)
+    header = {"Cookie": answer.headers["Set-Cookie"].split(";")[0]}
+    async with app.test_request_context("/sign-in", method="POST", headers=header):
+        async with sessions.begin() as session:
+            assert await keeping.put_into_cart(session, user_id) is None
+        assert [kind for kind, _ in get_flashed_messages(with_categories=True)] == ["warn"]
+    assert await in_cart(sessions, user_id) == 0
+
+
 async def test_forged_choice_is_dropped(app: Tillgate, sessions: Sessions) -> None:
     """A cookie that is not ours puts nothing into the cart and leads nowhere else."""
     forged = choice.keep_choice("another-secret", new_id(), choice.Choice(numbers={new_id(): 1}))
