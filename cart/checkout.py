@@ -24,6 +24,9 @@ from shared.contracts.states import OrderState
 from shared.database import Sessions, retrying
 from shared.errors import AppError, Conflict, NotFound
 
+BACK_IN_CART = (
+    "The payment provider refused this payment. No money was taken; your tickets are in your cart again."
+)
 SENT_AT_ONCE = timedelta(seconds=1)
 MAX_OPEN_ORDERS = 10  # each holds stock without having paid
 
@@ -212,7 +215,7 @@ async def hand_over(
     except PaymentsRefused as refusal:
         if not await _can_be_mended(sessions, order, attempt, refusal, now=now):
             await release(sessions, till, order_id=order_id, to=OrderState.CANCELLED, actor="stripe", now=now)
-            raise
+            raise PaymentsRefused(BACK_IN_CART, details=refusal.details) from refusal
         facts = None
     if facts is None:
         return await _with_new_attempt(sessions, till, order, attempt, now=now)
