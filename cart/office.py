@@ -17,6 +17,20 @@ from shared.errors import NotFound
 from shared.models import AuditEntry
 
 PER_PAGE = 50
+DEEDS = {
+    "placed": "Order placed",
+    "handed_over": "Sent to the payment page",
+    "extended": "Time extended",
+    "on_its_way": "Payment on its way",
+    "paid": "Paid",
+    "free": "Confirmed, nothing to pay",
+    "given_back": "Tickets given back",
+    "refund_due": "Refund decided",
+    "refund_sent": "Refund on its way",
+    "refund_succeeded": "Refunded",
+    "refund_failed": "Refund failed",
+}
+ACTORS = {"stripe": "Stripe", "worker": "Tillgate", "operator": "Operator"}
 SELLING_ROLES = (PageRole.OWNER, PageRole.STAFF)
 
 

@@ -51,4 +51,11 @@ async def organizer_order(page: str, order_id: UUID) -> ResponseReturnValue:
     session, calendar = db_session(), shop().services.calendar
     shown = await office.page_for_seller(session, calendar, user_id=user.id, slug=page)
     detail = await office.order_detail(session, calendar, page_id=shown.id, order_id=order_id)
-    return await render_template("cart/organizer_order.html", page=shown, detail=detail, order=detail.order)
+    return await render_template(
+        "cart/organizer_order.html",
+        page=shown,
+        detail=detail,
+        order=detail.order,
+        deeds=office.DEEDS,
+        actors=office.ACTORS,
+    )

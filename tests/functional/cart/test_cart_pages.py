@@ -247,7 +247,7 @@ async def test_organizer_finds_an_order(app: Tillgate, buyer: Browser, world: Wo
         assert order.number in found
     assert "Nothing found" in await read(owner, "/organizer/hall/orders?q=%25")
     shown = await read(owner, f"/organizer/hall/orders/{order.id}")
-    for words in ("ada@example.org", "€12.50", ticket.code[-4:], "placed"):
+    for words in ("ada@example.org", "€12.50", ticket.code[-4:], "Order placed"):
         assert words in shown
     assert ticket.code not in shown, "the whole code opens the door"
     for path in ("/organizer/hall/orders", f"/organizer/hall/orders/{order.id}"):
