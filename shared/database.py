@@ -47,7 +47,7 @@ from sqlalchemy.sql.schema import CallableColumnDefault, ScalarElementColumnDefa
 P = ParamSpec("P")
 T = TypeVar("T")
 
-WAITING = "waiting for commit"  # key in a session's info
+WAITING, NO_COMMIT = "waiting for commit", "no commit"  # keys in a session's info
 LOCK_TIMEOUT = "5s"
 STATEMENT_TIMEOUT = "30s"
 # Connections are kept: a new one has to prepare every statement again, which doubled what a purchase costs. The few
@@ -148,11 +148,11 @@ class Sessions(async_sessionmaker[AsyncSession]):
 
     def reading(self) -> AsyncSession:
         """A session for any number of SELECTs that lock nothing."""
-        return self(bind=self._autocommit, sync_session_class=ReadingSession)
+        return self(bind=self._autocommit, sync_session_class=ReadingSession, info={NO_COMMIT: True})
 
     def single(self) -> AsyncSession:
         """A session for one statement that writes; it stands as soon as it is done."""
-        return self(bind=self._autocommit)
+        return self(bind=self._autocommit, info={NO_COMMIT: True})
 
 
 class OpenTransaction(RuntimeError):
@@ -229,6 +229,8 @@ async def write_at_commit(session: AsyncSession, *rows: NewRow) -> None:
     Audit, ledger, mails and jobs only record what has been done: one round trip for all of them. Inside a savepoint
     they are written at once, so that they go with it. They may depend on each other by foreign keys.
     """
+    if session.info.get(NO_COMMIT):
+        raise WriteWhileReading("there is no commit here that these rows could wait for")
     if session.in_nested_transaction():
         await session.execute(*_together(rows))
     else:

@@ -111,3 +111,11 @@ async def test_error_does_not_tell_what_the_statement_carried(sessions: Sessions
         async with sessions.begin() as session:
             session.add(User(id=new_id(), email="ada@example.org", name="the secret"))
     assert "the secret" not in str(caught.value)
+
+
+async def test_nothing_waits_for_a_commit_that_never_comes(sessions: Sessions) -> None:
+    """Sessions without a transaction refuse rows for the commit: they would be lost without a word."""
+    for made in (sessions.reading, sessions.single):
+        async with made() as session:
+            with pytest.raises(WriteWhileReading):
+                await note(session, "lost")
