@@ -24,12 +24,10 @@ ACTIVE = ("creating", "open")
 SHORTEST_SESSION = timedelta(minutes=31)
 # … and at most 24 hours. A hold that goes on after that gets a new session when the buyer comes back.
 LONGEST_SESSION = timedelta(hours=23, minutes=59)
-KEY_LIFE = timedelta(
-    hours=24
-)  # Stripe keeps an idempotency key at least that long, and replays even a 5xx under it
-UNANSWERED = timedelta(
-    minutes=2
-)  # after that a call is no longer on its way, and a look at the list is the truth
+# Stripe keeps an idempotency key at least that long, and replays even a 5xx under it.
+KEY_LIFE = timedelta(hours=24)
+# After that a call is no longer on its way, and a look at the list is the truth.
+UNANSWERED = timedelta(minutes=2)
 CLOCK_SKEW = timedelta(minutes=5)  # between Stripe's clock and ours
 DISPLAY_NAME = 100  # characters; longer names say nothing more on a phone
 METADATA_VALUE = 500  # Stripe: characters of one metadata value

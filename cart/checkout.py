@@ -28,6 +28,10 @@ BACK_IN_CART = (
     "The payment provider refused this payment. No money was taken; your tickets are in your cart again."
 )
 SENT_AT_ONCE = timedelta(seconds=1)
+LOOKED_AT, RELEASED_AT_ONCE = (
+    100,
+    5,
+)  # lapsed orders of a short pool; each release is a call that the buyer waits for
 MAX_OPEN_ORDERS = 10  # each holds stock without having paid
 
 
@@ -183,9 +187,10 @@ async def _place(
 async def _free_lapsed(sessions: Sessions, till: Till, short: SoldOut, *, now: datetime) -> bool:
     """Release up to five lapsed orders of the short pools; True if any stock came free."""
     async with sessions.reading() as session:
-        lapsed = await till.calendar.lapsed_orders(
-            session, ticket_type_ids=[line.ticket_type_id for line in short.lines], now=now
+        holding = await till.calendar.lapsed_orders(
+            session, ticket_type_ids=[line.ticket_type_id for line in short.lines], now=now, limit=LOOKED_AT
         )
+        lapsed = await orders.lapsed_orders(session, now=now, among=holding, limit=RELEASED_AT_ONCE)
     freed = [
         await release(sessions, till, order_id=order_id, now=now) is OrderState.EXPIRED for order_id in lapsed
     ]

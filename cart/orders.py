@@ -167,14 +167,16 @@ async def live_orders(session: AsyncSession, user_id: UUID, *, fingerprint: str)
     return list(rows)
 
 
-async def lapsed_orders(session: AsyncSession, *, now: datetime, limit: int = 50) -> list[UUID]:
-    """Pending orders whose hold is over, oldest first; those that were tried in vain come last."""
+async def lapsed_orders(
+    session: AsyncSession, *, now: datetime, among: Sequence[UUID] | None = None, limit: int = 50
+) -> list[UUID]:
+    """Pending orders (all, or `among` these) whose hold is over, oldest first; those tried in vain come last."""
+    lapsed = select(Order.id).where(Order.state == OrderState.PENDING, Order.reserved_until < now)
+    if among is not None:
+        lapsed = lapsed.where(Order.id.in_(among))
     rows = await session.scalars(
-        select(Order.id)
-        .where(Order.state == OrderState.PENDING, Order.reserved_until < now)
         # else the first ones that Stripe has no answer about would keep all others from being looked at
-        .order_by(Order.releasing_until.nulls_first(), Order.reserved_until)
-        .limit(limit)
+        lapsed.order_by(Order.releasing_until.nulls_first(), Order.reserved_until).limit(limit)
     )
     return list(rows)
 

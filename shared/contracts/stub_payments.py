@@ -27,6 +27,8 @@ class StubPayments:
         """So many next calls to create a session are refused for good."""
         self.unanswered_creates = 0
         """So many next calls to create a session have no effect and no answer."""
+        self.silent: set[str] = set()
+        """Sessions about which expiring gets no answer, ever."""
         self._by_key: dict[str, str] = {}
 
     def pay(self, session_id: str, *, paid: bool = True) -> SessionFacts:
@@ -126,6 +128,8 @@ class StubPayments:
     async def expire_session(self, session_id: str, *, stripe_account: str) -> SessionFacts:
         """Expires an open session; a complete one is answered as it is, an unknown one refused."""
         self._called("expire")
+        if session_id in self.silent:
+            raise PaymentsUnavailable
         if session_id not in self.sessions:
             raise PaymentsRefused
         facts = self.sessions[session_id]

@@ -130,6 +130,23 @@ async def test_short_pool_is_freed_by_whoever_needs_it(world: World) -> None:
     assert await world.allocated(kind) == 1
 
 
+async def test_holds_without_an_answer_do_not_hide_the_next_one(world: World) -> None:
+    """Five lapsed orders that Stripe never answers about are passed over for the sixth (spec: B9)."""
+    kind = await world.sell(capacity=6)
+    waiting = await world.buyer()
+    await world.put(waiting, kind, 1)
+    world.payments.silent = {(await world.bought(kind))[2] for _ in range(5)}
+    world.clock.advance(minutes=1)
+    await world.bought(kind)
+    world.clock.advance(minutes=31)
+    with pytest.raises(SoldOut):
+        await world.start(waiting)
+    world.clock.advance(minutes=1)
+    (order_id,) = await world.start(waiting)
+    assert await world.states(order_id) == ["reserved"]
+    assert await world.allocated(kind) == 6
+
+
 async def test_time_alone_gives_nothing_away(world: World) -> None:
     """A lapsed hold whose session was paid is settled, not sold again."""
     kind = await world.sell(capacity=1)
