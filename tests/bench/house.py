@@ -98,9 +98,13 @@ class House:
         """Seconds of CPU of the server, with its processes that have ended."""
         lines = (self.server.data / "postmaster.pid").read_text().splitlines()
         server = psutil.Process(int(lines[0]))
-        own = server.cpu_times()
-        alive = sum(cpu_seconds(child) for child in server.children())
-        return own.user + own.system + own.children_user + own.children_system + alive
+        while True:
+            own = server.cpu_times()
+            try:
+                alive = sum(cpu_seconds(child) for child in server.children())
+            except psutil.NoSuchProcess:  # one ended meanwhile: its time is now among the server's
+                continue
+            return own.user + own.system + own.children_user + own.children_system + alive
 
     def cpu(self) -> dict[str, float]:
         """Seconds of CPU that each part has used since it started."""
@@ -108,7 +112,7 @@ class House:
         return used | {"database": self.database_cpu()}
 
     def query(self, sql: str) -> Any:
-        """One value from the database."""
+        """One value from the database, or one command."""
         return asyncio.run(_query(self.server.url(), sql))
 
     @contextmanager
@@ -241,6 +245,7 @@ async def _add_buyers(settings: Settings, number: int) -> list[str]:
 async def _query(url: str, sql: str) -> Any:
     database = Database(url)
     async with database.read() as connection:
-        found = await connection.scalar(text(sql))
+        result = await connection.execute(text(sql))
+        found = result.scalar() if result.returns_rows else None
     await database.close()
     return found
