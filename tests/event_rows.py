@@ -150,4 +150,4 @@ async def pools_agree(session: AsyncSession) -> bool:
     One statement, so that it may be asked while others claim.
     """
     wrong = await session.scalar(_WRONG_POOLS, {"states": [state.value for state in STOCK_STATES]})
-    return wrong == 0
+    return bool(wrong == 0)

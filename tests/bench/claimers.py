@@ -39,7 +39,7 @@ class Claimers:
 
     async def claim(self, *, buyers: Sequence[str], connections: int, counted: bool) -> dict[str, float]:
         """Each buyer's cart in a transaction of its own; `counted` False leaves the pools out: the ceiling."""
-        stock.take = take if counted else take_without_counter  # type: ignore[assignment]
+        stock.take = take if counted else take_without_counter
         database, waiting = await self._database(connections), [UUID(buyer) for buyer in buyers]
 
         async def work() -> None:
@@ -90,7 +90,7 @@ def main() -> None:
         claimers = Claimers(sys.argv[1])
         for line in sys.stdin:
             task: dict[str, Any] = json.loads(line)
-            work = {"claim": claimers.claim, "storm": claimers.storm}[task.pop("kind")]
+            work = claimers.storm if task.pop("kind") == "storm" else claimers.claim
             sys.stdout.write(f"{json.dumps(runner.run(work(**task)))}\n")
             sys.stdout.flush()
 
