@@ -34,7 +34,9 @@ class Standin:
     deliveries: Deliveries
     failures: Failures = field(default_factory=Failures)
     delayed_after: int = 10
-    """Seconds until a delayed payment method settles by itself."""
+    """Seconds until a delayed payment method or a pending refund settles by itself."""
+    refunds_pending: bool = False
+    """Whether new refunds stay pending until a switch decides them."""
 
     def call(self, account: str, params: Json | None = None, **request: Any) -> "Call":
         """A call on an account's book; work that no request asked for has no `request` facts."""

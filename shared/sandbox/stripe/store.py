@@ -33,7 +33,8 @@ class Book:
         self.account = account
         self.tables: dict[str, dict[str, Json]] = {}
         self.hidden: dict[str, Json] = {}
-        """By id, what Stripe keeps to itself: a session's lines and delayed outcome, a method's number."""
+        """By id, what Stripe keeps to itself: a session's lines and delayed outcome, a method's number, the
+        payout that took a movement; and what the account settles in."""
 
     def put(self, made: Json) -> Json:
         """Keep a new object under its own kind."""
@@ -72,12 +73,12 @@ class Store:
         """The book of an account, opened at its first use."""
         return self.books.setdefault(account, Book(account))
 
-    def find_session(self, session_id: str) -> tuple[Book, Json] | None:
-        """A Checkout session of any account: the payment page knows only its id."""
+    def locate(self, kind: str, object_id: str) -> tuple[Book, Json] | None:
+        """An object of any account, for who knows only its id: the payment page, the switches."""
         for book in self.books.values():
-            session = book.find("checkout.session", session_id)
-            if session is not None:
-                return book, session
+            found = book.find(kind, object_id)
+            if found is not None:
+                return book, found
         return None
 
     def save(self) -> None:
