@@ -92,12 +92,11 @@ class House:
 
     def buyers(self, number: int) -> list[str]:
         """Cookies of so many new buyers."""
-        return asyncio.run(_add_buyers(self.settings, number))
+        return asyncio.run(add_buyers(self.settings, number))
 
     def database_cpu(self) -> float:
         """Seconds of CPU of the server, with its processes that have ended."""
-        lines = (self.server.data / "postmaster.pid").read_text().splitlines()
-        server = psutil.Process(int(lines[0]))
+        server = server_process(self.server)
         while True:
             own = server.cpu_times()
             try:
@@ -177,6 +176,12 @@ def address(server: EmbeddedPostgres, role: str) -> str:
     return server.url().replace("//postgres@", f"//{role}@")
 
 
+def server_process(server: EmbeddedPostgres) -> psutil.Process:
+    """The parent of all processes of a running server."""
+    lines = (server.data / "postmaster.pid").read_text().splitlines()
+    return psutil.Process(int(lines[0]))
+
+
 def cpu_seconds(process: psutil.Process) -> float:
     """CPU that one process has used itself."""
     times = process.cpu_times()
@@ -232,7 +237,8 @@ async def _seed(settings: Settings) -> dict[str, list[dict[str, str]]]:
     return forms
 
 
-async def _add_buyers(settings: Settings, number: int) -> list[str]:
+async def add_buyers(settings: Settings, number: int) -> list[str]:
+    """Cookies of so many new users who are signed in."""
     database = Database(settings.database_url or "")
     ids = [new_id() for _ in range(number)]
     async with database.sessions.begin() as session:
