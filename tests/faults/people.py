@@ -103,6 +103,7 @@ class Person:
         answer = await self.post("/checkout", {"fingerprint": fingerprint[1].decode()}, tab=tab)
         if answer.status != 303:
             self.diary.told += 1
+            await self.post("/cart/lines", {"action": "empty"}, tab=tab)
             return None
         if not answer.location.startswith("/orders/"):
             return answer.location

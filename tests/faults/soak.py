@@ -63,6 +63,8 @@ class Outcome:
     diary: Diary = field(default_factory=Diary)
     kills: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
+    haunted: int = 0
+    """Payments of sessions that were still open at Stripe although their order was over."""
     webhooks: Counter[str] = field(default_factory=Counter)
     counts: dict[str, Counter[str]] = field(default_factory=dict)
     repaired: Counter[str] = field(default_factory=Counter)
@@ -78,6 +80,7 @@ class Outcome:
             f"orders: {words(self.counts['orders'])}",
             f"payments: {words(self.counts['payments'])}",
             f"refunds: {words(self.counts['refunds'])}",
+            f"payments of orders that were over: {self.haunted}",
             f"kill -9: {words(self.kills)}",
             f"calls to Stripe that failed: {words(self.faults)}",
             f"webhooks: {words(self.webhooks)}",
@@ -98,7 +101,7 @@ def run(plan: Plan, folder: Path) -> Outcome:
         chance = random.Random(plan.seed)
         with crowd(parts.ports, cookies, sales, seed=plan.seed, pace=plan.pace) as outcome.diary:
             havoc.begin(parts, seed=plan.seed)
-            havoc.rage(parts, seconds=plan.seconds, pause=plan.pause, chance=chance)
+            outcome.haunted = havoc.rage(parts, seconds=plan.seconds, pause=plan.pause, chance=chance)
             outcome.faults.update(havoc.end(parts))
         _recover(parts, outcome)
         _prove(parts, outcome)
@@ -109,9 +112,9 @@ def run(plan: Plan, folder: Path) -> Outcome:
 
 def _recover(parts: Parts, outcome: Outcome) -> None:
     """Money on its way arrives, what had to wait has waited, the reconciler runs once, the worker does what is due."""
-    for session in parts.stripe("books")["accounts"][""]["sessions"]:
+    for session in parts.stripe("/_test/books")["accounts"][""]["sessions"]:
         if session["status"] == "complete" and session["payment_status"] == "unpaid":
-            parts.stripe("finish-delayed", session=session["id"])
+            parts.stripe("/_test/finish-delayed", session=session["id"])
     _pass_time(parts)
     outcome.repaired.update(_reconcile(parts, "--commit"))
     give_up = time.monotonic() + QUIET_SECONDS
@@ -137,7 +140,7 @@ def _reconcile(parts: Parts, *options: str) -> list[str]:
     """Kinds of what differed, one for each difference. Raises where the command itself fails."""
     done = parts.command("reconcile", "--json", *options)
     if "No such command" in done.stderr:  # INTERIM until the reconciler is merged
-        parts.stripe("redeliver", since=1)
+        parts.stripe("/_test/redeliver", since=1)
         return []
     if done.returncode not in (0, 1):
         raise RuntimeError(done.stderr)
@@ -147,11 +150,11 @@ def _reconcile(parts: Parts, *options: str) -> list[str]:
 
 
 def _prove(parts: Parts, outcome: Outcome) -> None:
-    stripe = parts.stripe("books")
+    stripe = parts.stripe("/_test/books")
     books = parts.in_database(lambda sessions: proofs.read(sessions, stripe))
     outcome.kills = parts.kills
     outcome.counts = proofs.counts(books)
-    outcome.webhooks.update(proofs.webhook_counts(parts.stripe("webhook-tries")["tries"]))
+    outcome.webhooks.update(proofs.webhook_counts(parts.stripe("/_test/webhook-tries")["tries"]))
     outcome.complaints += proofs.complaints(books, outcome.diary.saw_paid)
     outcome.complaints += [f"A part ended by itself: {last_words}" for last_words in parts.ended]
 
@@ -163,22 +166,20 @@ def _prove(parts: Parts, outcome: Outcome) -> None:
 def main(minutes: float, people: int, seed: int | None) -> None:
     """Run, print the figures, end with status 1 if anything was lost."""
     plan = Plan(seed or random.randrange(2**31), seconds=minutes * 60, people=people)
-    click.echo(f"seed {plan.seed}")
-    outcome, folder = run_in_new_folder(plan)
-    click.echo("\n".join(outcome.lines()))
-    if outcome.complaints:
-        click.echo("\n".join([*outcome.complaints, f"Logs and data: {folder}"]))
-        sys.exit(1)
+    outcome = run_in_new_folder(plan)
+    click.echo("\n".join([*outcome.lines(), *outcome.complaints]))
+    sys.exit(1 if outcome.complaints else 0)
 
 
-def run_in_new_folder(plan: Plan) -> tuple[Outcome, Path]:
-    """Run in a folder that is gone afterwards, unless something does not hold."""
-    folder = Path(tempfile.mkdtemp(prefix=f"tillgate-soak-{plan.seed}-"))
+def run_in_new_folder(plan: Plan) -> Outcome:
+    """Run in a folder that is gone afterwards, unless something does not hold: then its logs and data stay."""
+    folder = Path(tempfile.mkdtemp(prefix="tillgate-soak-"))
     folder.chmod(0o755)  # the server runs as another user where we are root
+    click.echo(f"seed {plan.seed}; logs and data, if it fails: {folder}")
     outcome = run(plan, folder)
     if not outcome.complaints:
         shutil.rmtree(folder)
-    return outcome, folder
+    return outcome
 
 
 if __name__ == "__main__":

@@ -90,3 +90,13 @@ async def pass_time(sessions: Sessions, by: timedelta) -> None:
     for statement in _LATER:
         async with sessions.begin() as session:
             await session.execute(text(statement), {"by": by} if ":by" in statement else {})
+
+
+async def orders_over(sessions: Sessions, order_ids: list[str]) -> list[str]:
+    """Which of these orders nobody should be able to pay any more."""
+    over = (
+        "SELECT CAST(id AS text) FROM orders WHERE id = ANY(CAST(:ids AS uuid[]))"
+        " AND state NOT IN ('pending', 'processing')"
+    )
+    async with sessions() as session:
+        return list(await session.scalars(text(over), {"ids": order_ids}))
