@@ -8,7 +8,7 @@ from quart import Blueprint, Response, render_template, request, session
 from quart.typing import ResponseReturnValue
 
 from events import choice as choices
-from events import keeping, pending
+from events import keeping, own_holds, pending
 from events.calendar_file import calendar_file
 from events.catalogue import Catalogue, Snapshot
 from events.choice import Choice
@@ -120,8 +120,11 @@ async def _entry(page: str, slug: str) -> tuple[EntryView, Snapshot]:
 
 
 async def _entry_context(shown: EntryView, chosen: Choice) -> dict[str, object]:
-    """What the entry's page and its buy form need; the unfinished checkout of who is signed in."""
+    """What the entry's page and its buy form need; the unfinished checkouts of who is signed in."""
     user, moment = await current_user(), now()
+    holds = await shop().services.cart.open_holds(db_session(), user_id=user.id) if user else []
+    own = own_holds.of_entry(shown, holds)
+    held = own_holds.numbers(shown, holds)
     types = [(kind.offer, kind.text, stand_of_type(shown, kind, moment)) for kind in shown.types]
     prices = {offer.ticket_type_id: offer.price or 0 for offer, _, _ in types}
     return {
@@ -132,9 +135,13 @@ async def _entry_context(shown: EntryView, chosen: Choice) -> dict[str, object]:
         "choice": chosen,
         "chosen_total": sum(prices[type_id] * number for type_id, number in chosen.numbers.items()),
         "over": moment >= shown.ends_at,
-        "open_order": await shop().services.cart.open_order_href(db_session(), user_id=user.id)
-        if user
-        else None,
+        "own_holds": own,
+        "held": held,
+        "may_come_free": any(
+            stand.kind == "may_come_free" and offer.ticket_type_id not in held for offer, _, stand in types
+        ),
+        "open_elsewhere": next((hold.href for hold in holds if hold not in [one.hold for one in own]), None),
+        "now": moment,
     }
 
 

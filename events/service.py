@@ -89,6 +89,12 @@ class SqlCalendarService:
         """See CalendarService."""
         return await tickets.lapsed_orders(session, ticket_type_ids=ticket_type_ids, now=now, limit=limit)
 
+    async def orders_of_cancelled_entries(
+        self, session: AsyncSession, *, after: UUID | None = None, limit: int = 50
+    ) -> list[UUID]:
+        """See CalendarService."""
+        return await tickets.orders_of_cancelled_entries(session, after=after, limit=limit)
+
     async def get_pages(self, session: AsyncSession, page_ids: Sequence[UUID]) -> dict[UUID, PageDTO]:
         """See CalendarService."""
         return await queries.pages_by_id(session, page_ids)

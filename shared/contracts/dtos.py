@@ -1,14 +1,14 @@
 """Frozen data that crosses the boundary between events and cart. Costs are Decimal major units with their currency."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from shared.contracts.states import TicketState
+from shared.contracts.states import OrderState, TicketState
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,8 @@ class TicketDTO:
     reserved_until: datetime | None
     hold_minutes: int
     """How long a claim of this ticket holds stock: its type's, else its page's (spec: H10)."""
+    entry_cancelled: bool
+    """The event does not take place: the ticket can't be bought, and opens no door."""
 
     @property
     def page_id(self) -> UUID:
@@ -91,6 +93,8 @@ class SoldOutLine:
     left: int
     closed: bool
     """The entry does not sell (cancelled, not confirmed, sale window over)."""
+    yours: int
+    """How many of the places that are missing this very buyer holds by a checkout that is not finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,8 @@ class CartLineDTO:
     unit_cost: Decimal
     currency: str
     hold_minutes: int
+    entry_cancelled: bool = False
+    """The event does not take place: the line has to go before its cart can be checked out."""
 
     @property
     def quantity(self) -> int:
@@ -225,6 +231,21 @@ class EntrySalesDTO:
     entry_id: UUID
     revenue_minor: int
     orders: int
+
+
+@dataclass(frozen=True, slots=True)
+class HoldDTO:
+    """An order that holds stock for its buyer and is not paid yet."""
+
+    order_id: UUID
+    href: str
+    """Its page, where the buyer goes on."""
+    state: OrderState
+    """pending, or processing while the money is on its way."""
+    reserved_until: datetime | None
+    """UTC; None while processing."""
+    quantities: Mapping[UUID, int]
+    """How many of each ticket type, slot or product."""
 
 
 @dataclass(frozen=True, slots=True)
