@@ -38,8 +38,9 @@ def of_entry(entry: EntryView, holds: Sequence[HoldDTO]) -> list[OwnHold]:
     return own
 
 
-def numbers(entry: EntryView, holds: Sequence[HoldDTO]) -> dict[UUID, int]:
-    """How many of each of the event's ticket types are held; types without are absent."""
+def numbers(entry: EntryView, holds: Sequence[HoldDTO], now: datetime) -> dict[UUID, int]:
+    """How many of each of the event's ticket types are held and not over; types without are absent."""
+    holding = [hold for hold in holds if hold.reserved_until is None or hold.reserved_until > now]
     kinds = (kind.offer.ticket_type_id for kind in entry.types)
-    held = {type_id: sum(hold.quantities.get(type_id, 0) for hold in holds) for type_id in kinds}
+    held = {type_id: sum(hold.quantities.get(type_id, 0) for hold in holding) for type_id in kinds}
     return {type_id: number for type_id, number in held.items() if number}

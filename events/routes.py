@@ -23,7 +23,8 @@ from shared.web import db_session, now, see_other, shop, wants_fragment
 
 blueprint = Blueprint("events", __name__)
 
-PUBLIC_STATES = (TicketState.CONFIRMED, TicketState.CHECKED_IN, TicketState.CANCELLED)
+OPENING_STATES = (TicketState.CONFIRMED, TicketState.CHECKED_IN)
+PUBLIC_STATES = (*OPENING_STATES, TicketState.CANCELLED)
 OWN_STATES = (TicketState.PENDING, TicketState.RESERVED)
 
 
@@ -124,7 +125,7 @@ async def _entry_context(shown: EntryView, chosen: Choice) -> dict[str, object]:
     user, moment = await current_user(), now()
     holds = await shop().services.cart.open_holds(db_session(), user_id=user.id) if user else []
     own = own_holds.of_entry(shown, holds)
-    held = own_holds.numbers(shown, holds)
+    held = own_holds.numbers(shown, holds, moment)
     types = [(kind.offer, kind.text, stand_of_type(shown, kind, moment)) for kind in shown.types]
     prices = {offer.ticket_type_id: offer.price or 0 for offer, _, _ in types}
     return {
@@ -154,7 +155,7 @@ async def _show_again(shown: EntryView, chosen: Choice) -> tuple[str, int]:
 async def ticket(ticket_id: UUID) -> ResponseReturnValue:
     """A ticket by its address that cannot be guessed; its code as a QR code once it is confirmed."""
     shown = await _ticket(ticket_id)
-    code = shown.code if shown.state in (TicketState.CONFIRMED, TicketState.CHECKED_IN) else None
+    code = shown.code if shown.state in OPENING_STATES and not shown.entry_cancelled else None
     body = await render_template(
         "events/ticket.html", ticket=shown, page=shown.page, qr=qr_image(code) if code else ""
     )
