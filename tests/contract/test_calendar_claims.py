@@ -1,4 +1,4 @@
-"""What every CalendarService does with stock, SQL and stub alike: claim, confirm, release, holds, cancelled entries."""
+"""What every CalendarService does with stock, SQL and stub alike: claim, confirm, release, holds."""
 
 from datetime import timedelta
 
@@ -295,29 +295,3 @@ async def test_own_hold_counts_where_the_places_are_missing(
     with pytest.raises(SoldOut) as caught:
         await put(shop, buyer, wanted, 1)
     assert [(line.left, line.yours) for line in caught.value.lines] == [(0, yours)]
-
-
-async def test_orders_of_cancelled_entries(shop: Shop) -> None:
-    """Every order that holds its stock, reserved or paid, in pages; none of another entry, none twice (issue 3.3)."""
-    page = await shop.page()
-    gone, kept = [await shop.entry(page, starts_at=EVENING, title=title) for title in ("Gone", "Kept")]
-    kinds = {entry: await shop.kind(entry) for entry in (gone, kept)}
-    made = []
-    for entry in (gone, gone, gone, kept):
-        user = await shop.user()
-        await put(shop, user, kinds[entry], 2)
-        made.append(await claim(shop, user))
-    await put(shop, await shop.user(), kinds[gone], 1)
-    async with shop.transaction() as session:
-        await shop.calendar.confirm_tickets_for_order(session, made[0])
-        await shop.calendar.confirm_tickets_for_order(session, made[3])
-        assert await shop.calendar.orders_of_cancelled_entries(session) == []
-    await shop.cancel_entry(gone)
-    expected = sorted(made[:3])
-    async with shop.transaction() as session:
-        find = shop.calendar.orders_of_cancelled_entries
-        assert await find(session) == expected
-        assert await find(session, limit=2) == expected[:2]
-        assert await find(session, after=expected[1]) == expected[2:]
-        await shop.calendar.release_tickets_for_order(session, made[1])
-        assert made[1] not in await find(session)
