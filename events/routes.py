@@ -155,7 +155,8 @@ async def _show_again(shown: EntryView, chosen: Choice) -> tuple[str, int]:
 async def ticket(ticket_id: UUID) -> ResponseReturnValue:
     """A ticket by its address that cannot be guessed; its code as a QR code once it is confirmed."""
     shown = await _ticket(ticket_id)
-    code = shown.code if shown.state in OPENING_STATES and not shown.entry_cancelled else None
+    opens = shown.state in OPENING_STATES and not shown.entry_cancelled and not shown.blocked
+    code = shown.code if opens else None
     body = await render_template(
         "events/ticket.html", ticket=shown, page=shown.page, qr=qr_image(code) if code else ""
     )
