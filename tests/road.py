@@ -1,4 +1,4 @@
-"""The whole shop on the Stripe stand-in: real bytes, a real signature, the SDK between them; for tests of its messages."""
+"""The whole shop on the Stripe stand-in: real bytes, a real signature, the SDK between them; for tests of messages."""
 
 import hashlib
 import hmac
