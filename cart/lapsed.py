@@ -46,7 +46,13 @@ async def orders_about_cart(session: AsyncSession, user_id: UUID, *, now: dateti
 
 def lapses(orders: Sequence[Order], summary: CartSummaryDTO) -> list[Lapse]:
     """What the last order of each ticket in the cart has to say; `orders` newest first."""
-    unexplained = {item: group for group in summary.groups for line in group.lines for item in line.item_ids}
+    unexplained = {
+        item: group
+        for group in summary.groups
+        for line in group.lines
+        if not line.entry_cancelled  # that is the reason then, and its line says it
+        for item in line.item_ids
+    }
     found = []
     for order in orders:
         parts, groups = [], []

@@ -81,6 +81,18 @@ async def test_who_gave_them_back_knows_why(buyer: Browser, world: World) -> Non
     assert BACK not in await page_of(await buyer.get("/cart"))
 
 
+async def test_cancelled_event_is_the_better_reason(buyer: Browser, world: World) -> None:
+    """Its line says that it is off; nobody is told that they could have paid (spec: B11)."""
+    kind = await world.sell()
+    await world.put(buyer.user_id, kind, 1)
+    await world.start(buyer.user_id)
+    await world.cancel(kind)
+    await lapse(world)
+    page = await page_of(await buyer.get("/cart"))
+    assert "This event does not take place" in page
+    assert BACK not in page
+
+
 async def test_payment_that_failed_days_later(buyer: Browser, world: World) -> None:
     """A delayed method: the tickets are back for another reason than the clock (spec: C4)."""
     await world.put(buyer.user_id, await world.sell(delayed_methods=True), 1)
