@@ -10,7 +10,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart.models import CheckoutAttempt, Order, OrderLine, StripeCustomer
-from shared.contracts.dtos import CheckoutRequest, PageDTO, SessionFacts
+from shared.contracts.dtos import PageDTO
+from shared.contracts.facts import CheckoutRequest, SessionFacts
 from shared.contracts.protocols import Payments, PaymentsUnavailable
 from shared.contracts.states import OrderState
 from shared.database import Sessions, new_row, write_at_commit

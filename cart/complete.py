@@ -10,7 +10,7 @@ from cart.order_page import OrderView, order_view
 from cart.settle import Settled, settle
 from cart.till import Till
 from shared import audit
-from shared.contracts.dtos import SessionFacts
+from shared.contracts.facts import SessionFacts
 from shared.contracts.states import OrderState
 from shared.database import Sessions, retrying
 from shared.errors import AppError, NotFound

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from cart.models import WebhookEvent, WebhookRefusal
 from cart.settle import settle
 from cart.till import Till
-from shared.contracts.dtos import EventFacts
+from shared.contracts.facts import EventFacts
 from shared.contracts.protocols import SignatureInvalid
 from shared.database import Sessions, retrying
 

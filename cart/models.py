@@ -148,9 +148,16 @@ class Refund(Base):
     amount: Mapped[int] = mapped_column(Minor)
     currency: Mapped[str] = mapped_column(currency_type())
     reason: Mapped[str]
-    """paid_twice | paid_too_late | wrong_amount | entry_closed"""
+    """One of cart.refunds.RefundReason"""
+    actor: Mapped[str] = mapped_column(default="stripe", server_default="stripe")
+    """Who wanted it: user:<id> | stripe | worker | operator"""
     state: Mapped[str] = mapped_column(default="due", server_default="due")
-    """due | sent | succeeded | failed | waiting_dispute"""
+    """due | sent | succeeded | failed | waiting_dispute | withdrawn (a lost dispute has paid it back)"""
+    unallocated: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    """Made at Stripe by hand, for a part of the payment: nobody has said yet for which lines."""
+    solved_at: Mapped[datetime | None]
+    """UTC; set on one that failed, once it was tried anew or paid back otherwise. Until then it is shown."""
+    solved_note: Mapped[str | None]
     stripe_refund_id: Mapped[str | None]
     stripe_account: Mapped[str]
     tries: Mapped[int] = mapped_column(default=0, server_default="0")
@@ -161,10 +168,27 @@ class Refund(Base):
 
     __table_args__ = (
         CheckConstraint("amount > 0", name="amount"),
-        CheckConstraint("state IN ('due', 'sent', 'succeeded', 'failed', 'waiting_dispute')", name="state"),
+        CheckConstraint(
+            "state IN ('due', 'sent', 'succeeded', 'failed', 'waiting_dispute', 'withdrawn')", name="state"
+        ),
         UniqueConstraint("stripe_account", "stripe_refund_id"),
         Index("ix_refunds_due", "next_try_at", postgresql_where=text("state IN ('due', 'sent')")),
     )
+
+
+class RefundLine(Base):
+    """What of a refund is for which order line, and which of its tickets it cancelled."""
+
+    __tablename__ = "refund_lines"
+
+    refund_id: Mapped[UUID] = mapped_column(ForeignKey("refunds.id"), primary_key=True)
+    order_line_id: Mapped[UUID] = mapped_column(ForeignKey("order_lines.id"), primary_key=True, index=True)
+    page_id: Mapped[UUID]
+    amount: Mapped[int] = mapped_column(Minor)
+    item_ids: Mapped[list[UUID]] = mapped_column(ARRAY(PG_UUID(as_uuid=True)))
+    """Empty where money goes back and the tickets stay."""
+
+    __table_args__ = (CheckConstraint("amount > 0", name="amount"),)
 
 
 class LedgerTransfer(Base):
@@ -182,10 +206,14 @@ class LedgerTransfer(Base):
     page_id: Mapped[UUID | None]
     order_id: Mapped[UUID | None] = mapped_column(ForeignKey("orders.id"), index=True)
     stripe_account: Mapped[str]
+    balance_transaction: Mapped[str | None]
+    """Stripe's txn_… that this was posted from; None for the gross, which is posted when an order settles."""
     ref: Mapped[str]
 
     __table_args__ = (
         UniqueConstraint("kind", "stripe_account", "ref"),
+        Index("ix_ledger_transfers_transaction", "stripe_account", "balance_transaction"),
+        Index("ix_ledger_transfers_page_id", "page_id", "at"),
         CheckConstraint("debit <> credit", name="two_sides"),
         CheckConstraint("amount > 0", name="amount"),
     )

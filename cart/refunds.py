@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart.models import Payment, Refund
 from shared import audit
-from shared.contracts.dtos import RefundFacts
+from shared.contracts.facts import RefundFacts
 from shared.contracts.protocols import Payments, PaymentsRefused, PaymentsUnavailable
 from shared.database import Sessions
 from shared.installation import installation_id

@@ -10,7 +10,7 @@ from cart import attempts, orders
 from cart.models import CheckoutAttempt, Order
 from cart.settle import give_back, settle
 from cart.till import Till
-from shared.contracts.dtos import SessionFacts
+from shared.contracts.facts import SessionFacts
 from shared.contracts.protocols import PaymentsRefused, PaymentsUnavailable
 from shared.contracts.states import OrderState
 from shared.database import Sessions

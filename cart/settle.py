@@ -18,7 +18,7 @@ from cart.mails import owe_order_mail
 from cart.models import CheckoutAttempt, Order, OrderLine, Payment
 from cart.refunds import RefundReason, owe_refund
 from cart.till import Till
-from shared.contracts.dtos import SessionFacts
+from shared.contracts.facts import SessionFacts
 from shared.contracts.protocols import Confirmation, SoldOut
 from shared.contracts.states import OrderState
 from shared.database import new_row, write_now

@@ -32,6 +32,8 @@ class Page(Base):
     """'' = the platform's own account."""
     delayed_methods: Mapped[bool] = mapped_column(default=False, server_default=sql("false"))
     """Whether payment methods that settle days later are offered."""
+    refund_hours: Mapped[int | None]
+    """A buyer may give paid tickets back until so many hours before the start; None = only the organizer refunds."""
     accent: Mapped[str] = mapped_column(default="#8a3b12", server_default="#8a3b12")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
@@ -39,6 +41,7 @@ class Page(Base):
         CheckConstraint(f"slug {SLUG}", name="slug"),
         CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency"),
         CheckConstraint("hold_minutes BETWEEN 1 AND 1440", name="hold_minutes"),
+        CheckConstraint("refund_hours >= 0", name="refund_hours"),
         CheckConstraint("accent ~ '^#[0-9a-f]{6}$'", name="accent"),
     )
 
@@ -176,6 +179,8 @@ class Ticket(Base):
     reserved_until: Mapped[datetime | None]
     """UTC; None while pending, once confirmed, and while money is on its way."""
     code: Mapped[str | None] = mapped_column(unique=True)
+    blocked: Mapped[bool] = mapped_column(default=False, server_default=sql("false"))
+    """A dispute has withdrawn the money; the state stays underneath (spec: H4)."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     confirmed_at: Mapped[datetime | None]
     checked_in_at: Mapped[datetime | None]

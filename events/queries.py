@@ -35,6 +35,9 @@ _TICKETS = (
         Ticket.order_id,
         Ticket.reserved_until,
         func.coalesce(TicketType.hold_minutes, Page.hold_minutes).label("hold_minutes"),
+        Ticket.blocked,
+        Ticket.confirmed_at,
+        Ticket.checked_in_at,
     )
     .join(TicketType, TicketType.id == Ticket.ticket_type_id)
     .join(Entry, Entry.id == Ticket.entry_id)
@@ -96,6 +99,7 @@ def page_dto(page: Page) -> PageDTO:
         stripe_account=page.stripe_account,
         delayed_methods=page.delayed_methods,
         accent=page.accent,
+        refund_hours=page.refund_hours,
     )
 
 

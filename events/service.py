@@ -6,8 +6,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from events import pending, queries, tickets
-from shared.contracts.dtos import PageDTO, TicketDTO
+from events import checks, pending, queries, tickets
+from shared.contracts.dtos import PageDTO, StockDifferenceDTO, TicketDTO
 from shared.contracts.protocols import Confirmation
 from shared.contracts.states import PageRole
 
@@ -72,6 +72,34 @@ class SqlCalendarService:
     ) -> None:
         """See CalendarService."""
         await tickets.hold_until(session, order_id, reserved_until=reserved_until)
+
+    async def cancel_tickets(
+        self, session: AsyncSession, order_id: UUID, *, ticket_ids: Sequence[UUID]
+    ) -> list[UUID]:
+        """See CalendarService."""
+        return await tickets.cancel(session, order_id, ticket_ids=ticket_ids)
+
+    async def block_tickets_for_order(self, session: AsyncSession, order_id: UUID, *, blocked: bool) -> int:
+        """See CalendarService."""
+        return await tickets.block(session, order_id, blocked=blocked)
+
+    async def orders_of_cancelled_entries(self, session: AsyncSession, *, limit: int) -> list[UUID]:
+        """See CalendarService."""
+        return await checks.orders_of_cancelled_entries(session, limit=limit)
+
+    async def orders_holding_tickets(
+        self, session: AsyncSession, *, after: UUID | None, limit: int
+    ) -> list[UUID]:
+        """See CalendarService."""
+        return await checks.orders_holding_tickets(session, after=after, limit=limit)
+
+    async def stock_differences(self, session: AsyncSession) -> list[StockDifferenceDTO]:
+        """See CalendarService."""
+        return await checks.stock_differences(session)
+
+    async def recount_pools(self, session: AsyncSession, pool_ids: Sequence[UUID]) -> int:
+        """See CalendarService."""
+        return await checks.recount_pools(session, pool_ids)
 
     async def get_tickets_for_order(self, session: AsyncSession, order_id: UUID) -> list[TicketDTO]:
         """See CalendarService."""

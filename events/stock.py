@@ -62,6 +62,14 @@ async def give_back(session: AsyncSession, *, ticket_ids: Sequence[UUID], offers
     return await _move(session, numbers, ticket_ids, TicketState.PENDING, None, None)
 
 
+async def cancel(
+    session: AsyncSession, *, ticket_ids: Sequence[UUID], offers: Iterable[Offer], order_id: UUID
+) -> int:
+    """Cancel locked tickets of an order that hold stock, and give their places back; returns how many."""
+    numbers = {pool_id: -number for pool_id, number in _pool_numbers(offers).items()}
+    return await _move(session, numbers, ticket_ids, TicketState.CANCELLED, order_id, None)
+
+
 async def _move(
     session: AsyncSession,
     numbers: dict[UUID, int],

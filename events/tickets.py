@@ -15,7 +15,7 @@ from events.offers import OFFER_COLUMNS, Offer, join_offer, read_offers, shortag
 from events.pending import check_per_order
 from shared.contracts.dtos import counts_by_type
 from shared.contracts.protocols import Confirmation, SoldOut
-from shared.contracts.states import EntryState, TicketState
+from shared.contracts.states import EntryState, TicketState, sources_of
 from shared.errors import Conflict
 from shared.ids import new_door_code
 
@@ -102,6 +102,29 @@ async def release(session: AsyncSession, order_id: UUID) -> int:
     if not tickets:
         return 0
     return await stock.give_back(session, ticket_ids=list(tickets), offers=tickets.values())
+
+
+async def cancel(session: AsyncSession, order_id: UUID, *, ticket_ids: Sequence[UUID]) -> list[UUID]:
+    """Cancel these tickets of an order as far as they hold stock, and give it back; returns those cancelled now."""
+    holding = Ticket.state.in_(sources_of(TicketState.CANCELLED))
+    tickets = await _lock(session, Ticket.order_id == order_id, Ticket.id.in_(ticket_ids), holding)
+    if tickets:
+        await stock.cancel(session, ticket_ids=list(tickets), offers=tickets.values(), order_id=order_id)
+    return list(tickets)
+
+
+async def block(session: AsyncSession, order_id: UUID, *, blocked: bool) -> int:
+    """Put the overlay of a dispute on an order's tickets, or take it off; returns how many changed (spec: H4)."""
+    ids = await session.scalars(
+        select(Ticket.id)
+        .where(Ticket.order_id == order_id, Ticket.blocked != blocked)
+        .order_by(Ticket.id)
+        .with_for_update(key_share=True)
+    )
+    changed = await session.execute(
+        update(Ticket).where(Ticket.id.in_(ids.all())).values(blocked=blocked).returning(Ticket.id)
+    )
+    return len(changed.all())
 
 
 async def hold_until(session: AsyncSession, order_id: UUID, *, reserved_until: datetime | None) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from shared.database import Base
 
-MODELS = ("shared.models", "shared.identity.models", "events.models", "cart.models")
+MODELS = ("shared.models", "shared.identity.models", "events.models", "cart.models", "cart.records")
 JOB_TABLES = "pgqueuer"
 """Tables whose names start so are PgQueuer's: made by its own SQL, not by our models."""
 

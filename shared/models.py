@@ -1,4 +1,4 @@
-"""Tables that no domain owns: the installation, the audit log, outgoing mail, the worker's heartbeat."""
+"""Tables that no domain owns: the installation, the audit log, outgoing mail, heartbeats, health checks."""
 
 from datetime import datetime
 from typing import Any
@@ -74,3 +74,17 @@ class Heartbeat(Base):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     at: Mapped[datetime]
+
+
+class HealthCheck(Base):
+    """The last answer to a question that costs a call to the outside, such as how far our clock is from Stripe's."""
+
+    __tablename__ = "health_checks"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    ok: Mapped[bool]
+    detail: Mapped[str]
+    """In words for the operator."""
+    measured: Mapped[float | None]
+    """The number behind it, where there is one; its unit is part of the name."""

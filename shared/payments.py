@@ -1,43 +1,46 @@
-"""StripePayments: the only module that imports stripe. Narrows its objects to our facts; no call inside a transaction.
+"""StripePayments: every call to Stripe. stripe_client makes the calls, payment_facts narrows what comes back.
 
-Facts of the SDK and traps: Stripe's own pages on Checkout Sessions, idempotent requests and webhooks.
+No other module imports stripe. Facts of the SDK and traps: Stripe's pages on Checkout Sessions and webhooks.
 """
 
-import asyncio
-import time
-from collections.abc import Awaitable, Mapping
-from datetime import UTC, datetime
-from typing import TypeVar
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
 from uuid import UUID
 
 import stripe
-import structlog
-from stripe import Event, Refund, StripeClient
-from stripe.checkout import Session
+from stripe import Event
 
-from shared.contracts.dtos import CheckoutRequest, EventFacts, RefundFacts, SessionFacts
+from shared import payment_facts as facts
+from shared.contracts.facts import (
+    ChargeFacts,
+    CheckoutRequest,
+    DisputeFacts,
+    EventFacts,
+    IntentFacts,
+    PayoutFacts,
+    RefundFacts,
+    SessionFacts,
+    TransactionFacts,
+)
 from shared.contracts.protocols import (
-    CustomerGone,
     PaymentsRefused,
-    PaymentsUnavailable,
     SignatureInvalid,
 )
-from shared.database import refuse_open_transaction
-from shared.settings import Settings
+from shared.stripe_client import (
+    PER_CALL,
+    StripeConnection,
+    answer,
+    each,
+    every,
+    known,
+    made_since,
+    on_account,
+)
 from shared.web import Tillgate
 
-log = structlog.get_logger()
-T = TypeVar("T")
-
 APP = "tillgate"
-TIMEOUT_SECONDS = 8  # with the retries, a buyer waits half a minute at most for a Stripe that does not answer
-NETWORK_RETRIES = 2  # safe: every POST of ours carries its own idempotency key
 REQUIRED_METADATA = ("app", "installation_id", "order_id", "attempt_id", "page_id", "product_ids")
 SIGNATURE_TOLERANCE_SECONDS = 300
-
-# Only these say no about the request itself. A wrong key (401), a busy idempotency key (409), a rate limit or a 5xx say
-# nothing about whether a session exists, so they never count as "there is none".
-FINAL = (stripe.InvalidRequestError, stripe.CardError)
 
 # Methods that complete a session unpaid and settle days later (Stripe: "delayed notification payment methods").
 DELAYED_METHODS = (
@@ -55,35 +58,8 @@ def init_app(app: Tillgate) -> None:
     app.after_serving(payments.close)
 
 
-class StripePayments:
-    """Stripe through one typed client (spec: E1). The client belongs to the event loop that first uses it."""
-
-    def __init__(self, settings: Settings) -> None:
-        stripe.enable_telemetry = False  # it writes to the home folder
-        self._settings = settings
-        self.livemode = settings.stripe_secret_key.split("_", 2)[1:2] == ["live"]
-        self._client: StripeClient | None = None
-        self._http: stripe.HTTPXClient | None = None
-
-    @property
-    def client(self) -> StripeClient:
-        """The one client; made at first use, because it belongs to the running event loop."""
-        if self._client is None:
-            self._http = stripe.HTTPXClient(timeout=TIMEOUT_SECONDS)
-            base = self._settings.stripe_api_base
-            self._client = StripeClient(
-                self._settings.stripe_secret_key,
-                base_addresses={"api": base} if base else None,
-                max_network_retries=NETWORK_RETRIES,
-                http_client=self._http,
-            )
-        return self._client
-
-    async def close(self) -> None:
-        """Close the connections; called when the app stops serving."""
-        if self._http is not None:
-            await self._http.close_async()  # type: ignore[no-untyped-call]
-        self._client = self._http = None
+class StripePayments(StripeConnection):
+    """Implements `Payments` with Stripe's SDK; the protocol's docstrings hold here."""
 
     async def customer_for(
         self,
@@ -96,7 +72,7 @@ class StripePayments:
     ) -> str:
         """Create the user's customer; the key makes a repeat return the same one (spec: E5)."""
         key = f"customer-{installation_id}-{user_id}"
-        customer = await _answer(
+        customer = await answer(
             self.client.v1.customers.create_async(
                 params={
                     "email": email,
@@ -107,7 +83,7 @@ class StripePayments:
                     },
                 },
                 options={
-                    **_account(stripe_account),
+                    **on_account(stripe_account),
                     "idempotency_key": f"{key}-{replaces}" if replaces else key,
                 },
             )
@@ -123,62 +99,149 @@ class StripePayments:
         missing = [name for name in REQUIRED_METADATA if not metadata.get(name)]
         if missing or metadata["order_id"] != str(request.order_id):
             raise ValueError(f"checkout session without {missing or 'its own order_id'}")
-        session = await _answer(
+        session = await answer(
             self.client.v1.checkout.sessions.create_async(
                 params=request.params,  # type: ignore[arg-type]  # stored as JSON; Stripe checks it
                 options={
-                    **_account(request.stripe_account),
+                    **on_account(request.stripe_account),
                     "idempotency_key": request.idempotency_key,
                 },
             )
         )
-        return _session_facts(session, request.stripe_account)
+        return facts.session_facts(session, request.stripe_account)
 
     async def retrieve_session(self, session_id: str, *, stripe_account: str) -> SessionFacts | None:
         """The session as it stands; None where Stripe does not know it or the id is not one."""
         if not session_id.startswith("cs_"):
             return None  # an empty id would hit the list address
         try:
-            session = await _answer(
-                self.client.v1.checkout.sessions.retrieve_async(session_id, options=_account(stripe_account))
+            session = await answer(
+                self.client.v1.checkout.sessions.retrieve_async(
+                    session_id, options=on_account(stripe_account)
+                )
             )
         except PaymentsRefused as error:
             if error.details.get("status") == 404:
                 return None
             raise
-        return _session_facts(session, stripe_account)
+        return facts.session_facts(session, stripe_account)
 
     async def find_session(self, request: CheckoutRequest, *, created_after: datetime) -> SessionFacts | None:
         """The session of an attempt whose key is too old to be replayed: by customer and time, then by metadata."""
         params: stripe.params.checkout.SessionListParams = {
             "created": {"gte": int(created_after.timestamp())},
-            "limit": 100,
+            "limit": PER_CALL,
         }
         if "customer" in request.params:
             params["customer"] = request.params["customer"]
-        listed = await _answer(
+        listed = await answer(
             self.client.v1.checkout.sessions.list_async(
-                params=params, options=_account(request.stripe_account)
+                params=params, options=on_account(request.stripe_account)
             )
         )
-        async for found in listed.auto_paging_iter():
-            facts = _session_facts(found, request.stripe_account)
-            if facts.metadata.get("attempt_id") == str(request.attempt_id):
-                return facts
+        async for found in every(listed):
+            session = facts.session_facts(found, request.stripe_account)
+            if session.metadata.get("attempt_id") == str(request.attempt_id):
+                return session
         return None
 
     async def expire_session(self, session_id: str, *, stripe_account: str) -> SessionFacts:
         """Expire the session if it is open; a complete or expired one is answered as it is."""
         try:
-            session = await _answer(
-                self.client.v1.checkout.sessions.expire_async(session_id, options=_account(stripe_account))
+            session = await answer(
+                self.client.v1.checkout.sessions.expire_async(session_id, options=on_account(stripe_account))
             )
         except PaymentsRefused:
             found = await self.retrieve_session(session_id, stripe_account=stripe_account)
             if found is None:
                 raise
             return found
-        return _session_facts(session, stripe_account)
+        return facts.session_facts(session, stripe_account)
+
+    async def session_of_intent(self, payment_intent: str, *, stripe_account: str) -> SessionFacts | None:
+        """The Checkout session that a payment intent belongs to, with the intent's status; None where there is none."""
+        found = await answer(
+            self.client.v1.checkout.sessions.list_async(
+                params={
+                    "payment_intent": payment_intent,
+                    "limit": 1,
+                    "expand": ["data.payment_intent"],
+                },
+                options=on_account(stripe_account),
+            )
+        )
+        return facts.session_facts(found.data[0], stripe_account) if found.data else None
+
+    async def retrieve_dispute(self, dispute_id: str, *, stripe_account: str) -> DisputeFacts | None:
+        """A dispute as it stands, with its balance transactions; None where Stripe does not know it."""
+        if not dispute_id.startswith(("dp_", "du_")):
+            return None
+        call = self.client.v1.disputes.retrieve_async(dispute_id, options=on_account(stripe_account))
+        found = await known(call)
+        return None if found is None else facts.dispute_facts(found, stripe_account)
+
+    async def retrieve_payout(self, payout_id: str, *, stripe_account: str) -> PayoutFacts | None:
+        """A payout as it stands; None where Stripe does not know it."""
+        if not payout_id.startswith("po_"):
+            return None
+        call = self.client.v1.payouts.retrieve_async(payout_id, options=on_account(stripe_account))
+        found = await known(call)
+        return None if found is None else facts.payout_facts(found, stripe_account)
+
+    async def sessions(self, *, stripe_account: str, since: datetime) -> AsyncIterator[SessionFacts]:
+        """All Checkout sessions that pay, made since (UTC), newest first, each with its intent's status (spec: E3)."""
+        call = self.client.v1.checkout.sessions.list_async(
+            params={
+                "created": {"gte": int(since.timestamp())},
+                "limit": PER_CALL,
+                "expand": ["data.payment_intent"],
+            },
+            options=on_account(stripe_account),
+        )
+        async for found in every(await answer(call)):
+            if found.mode == "payment":
+                yield facts.session_facts(found, stripe_account)
+
+    def intents(self, *, stripe_account: str, since: datetime) -> AsyncIterator[IntentFacts]:
+        """All payment intents made since, newest first."""
+        return each(
+            self.client.v1.payment_intents.list_async, facts.intent_facts, stripe_account, made_since(since)
+        )
+
+    def charges(self, *, stripe_account: str, since: datetime) -> AsyncIterator[ChargeFacts]:
+        """All charges made since, newest first."""
+        return each(self.client.v1.charges.list_async, facts.charge_facts, stripe_account, made_since(since))
+
+    def refunds(
+        self, *, stripe_account: str, since: datetime | None = None, payment_intent: str | None = None
+    ) -> AsyncIterator[RefundFacts]:
+        """All refunds made since, or those of one payment, newest first."""
+        params = made_since(since) | ({"payment_intent": payment_intent} if payment_intent else {})
+        return each(self.client.v1.refunds.list_async, facts.refund_facts, stripe_account, params)
+
+    def disputes(self, *, stripe_account: str, since: datetime) -> AsyncIterator[DisputeFacts]:
+        """All disputes opened since, newest first."""
+        return each(
+            self.client.v1.disputes.list_async, facts.dispute_facts, stripe_account, made_since(since)
+        )
+
+    def payouts(self, *, stripe_account: str, since: datetime) -> AsyncIterator[PayoutFacts]:
+        """All payouts made since, newest first."""
+        return each(self.client.v1.payouts.list_async, facts.payout_facts, stripe_account, made_since(since))
+
+    def transactions(
+        self, *, stripe_account: str, since: datetime | None = None, payout: str | None = None
+    ) -> AsyncIterator[TransactionFacts]:
+        """All balance transactions made since, or those that a payout contains, newest first."""
+        params = made_since(since) | {"expand": ["data.source"]} | ({"payout": payout} if payout else {})
+        return each(
+            self.client.v1.balance_transactions.list_async, facts.transaction_facts, stripe_account, params
+        )
+
+    async def balance(self, *, stripe_account: str) -> dict[str, int]:
+        """What the account holds now, available and pending together: minor units by currency, upper case."""
+        call = self.client.v1.balance.retrieve_async(options=on_account(stripe_account))
+        return facts.balance_by_currency(await answer(call))
 
     async def refund(
         self,
@@ -190,16 +253,16 @@ class StripePayments:
         metadata: Mapping[str, str],
     ) -> RefundFacts:
         """Refund once per `refund_id`: the key guards 24 hours, the look at its metadata guards for ever."""
-        options = _account(stripe_account)
-        listed = await _answer(
+        options = on_account(stripe_account)
+        listed = await answer(
             self.client.v1.refunds.list_async(
-                params={"payment_intent": payment_intent, "limit": 100}, options=options
+                params={"payment_intent": payment_intent, "limit": PER_CALL}, options=options
             )
         )
-        async for found in listed.auto_paging_iter():
+        async for found in every(listed):
             if found.metadata is not None and found.metadata.to_dict().get("refund_id") == str(refund_id):
-                return _refund_facts(found)
-        created = await _answer(
+                return facts.refund_facts(found, stripe_account)
+        created = await answer(
             self.client.v1.refunds.create_async(
                 params={
                     "payment_intent": payment_intent,
@@ -209,12 +272,12 @@ class StripePayments:
                 options={**options, "idempotency_key": f"refund-{refund_id}"},
             )
         )
-        return _refund_facts(created)
+        return facts.refund_facts(created, stripe_account)
 
     def read_event(self, body: bytes, signature: str | None) -> EventFacts:
         """Verify and read a webhook against every secret we know (rotation; Connect has its own)."""
         try:
-            return _event_facts(self._verified(body, signature))
+            return facts.event_facts(self._verified(body, signature))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise SignatureInvalid("The webhook's body is not an event we can read.") from error
 
@@ -230,88 +293,4 @@ class StripePayments:
 
     def read_stored_event(self, body: bytes) -> EventFacts:
         """An event from our own inbox; its signature was verified when it came in."""
-        return _event_facts(self.client.construct_event_without_verification(body))
-
-
-def _account(stripe_account: str) -> stripe.RequestOptions:
-    return {"stripe_account": stripe_account} if stripe_account else {}
-
-
-async def _answer(call: Awaitable[T]) -> T:
-    """Await one call; refuses inside a transaction; tells 'no' from 'unknown'."""
-    try:
-        refuse_open_transaction()
-    except RuntimeError:
-        if asyncio.iscoroutine(call):
-            call.close()
-        raise
-    started = time.perf_counter()
-    try:
-        return await call
-    except stripe.StripeError as error:
-        if not isinstance(error, FINAL):
-            log.warning("stripe did not answer", error=str(error), ms=_ms(started))
-            raise PaymentsUnavailable from error
-        log.error("stripe refused", error=str(error), code=error.code, ms=_ms(started))  # noqa: TRY400
-        kind = CustomerGone if _is_about_customer(error) else PaymentsRefused
-        raise kind(details={"reason": error.user_message or "", "status": error.http_status or 0}) from error
-
-
-def _is_about_customer(error: stripe.StripeError) -> bool:
-    """Whether a request names a customer that was deleted, or that these keys never knew."""
-    return (
-        isinstance(error, stripe.InvalidRequestError)
-        and error.code == "resource_missing"
-        and error.param == "customer"
-    )
-
-
-def _ms(started: float) -> int:
-    return round((time.perf_counter() - started) * 1000)
-
-
-def _session_facts(session: Session, stripe_account: str) -> SessionFacts:
-    intent = session.payment_intent
-    customer = session.customer
-    if session.status is None or session.amount_total is None or session.currency is None:
-        raise PaymentsRefused("The payment provider sent a session without a status or an amount.")
-    return SessionFacts(
-        id=session.id,
-        stripe_account=stripe_account,
-        status=session.status,
-        payment_status=session.payment_status,
-        payment_intent=intent if intent is None or isinstance(intent, str) else intent.id,
-        amount_total=session.amount_total,
-        currency=session.currency.upper(),
-        metadata=session.metadata.to_dict() if session.metadata is not None else {},
-        livemode=session.livemode,
-        expires_at=datetime.fromtimestamp(session.expires_at, UTC),
-        url=session.url,
-        client_secret=session.client_secret,
-        customer=customer if customer is None or isinstance(customer, str) else customer.id,
-    )
-
-
-def _refund_facts(refund: Refund) -> RefundFacts:
-    return RefundFacts(
-        id=refund.id,
-        status=refund.status or "pending",
-        amount=refund.amount,
-        currency=refund.currency.upper(),
-        failure_reason=refund.to_dict().get("failure_reason"),
-    )
-
-
-def _event_facts(event: Event) -> EventFacts:
-    account = event.to_dict().get("account") or ""
-    subject = event.data.object
-    # only sessions that pay have an amount; those of other kinds are other programs' on the same account
-    session = subject if isinstance(subject, Session) and subject.mode == "payment" else None
-    return EventFacts(
-        id=event.id,
-        type=event.type,
-        stripe_account=account,
-        livemode=event.livemode,
-        created=datetime.fromtimestamp(event.created, UTC),
-        session=_session_facts(session, account) if session is not None else None,
-    )
+        return facts.event_facts(self.client.construct_event_without_verification(body))

@@ -16,7 +16,7 @@ from cart.till import Till
 from events.models import Pool, TicketType
 from events.service import SqlCalendarService
 from shared.clock import ManualClock
-from shared.contracts.dtos import SessionFacts
+from shared.contracts.facts import SessionFacts
 from shared.contracts.states import OrderState
 from shared.contracts.stub_payments import StubPayments
 from shared.database import Sessions
@@ -110,7 +110,7 @@ class World:
 
     def payments_order(self, session_id: str) -> UUID:
         """The order that a session belongs to."""
-        return UUID(self.payments.sessions[session_id].metadata["order_id"])
+        return UUID(self.payments.known[session_id].metadata["order_id"])
 
     async def order(self, order_id: UUID) -> Order:
         """The order as it stands."""

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 from shared.contracts.states import TicketState
@@ -26,6 +25,8 @@ class PageDTO:
     delayed_methods: bool
     accent: str
     """CSS colour such as #7a3b12, already checked for AA contrast."""
+    refund_hours: int | None = None
+    """A buyer may give paid tickets back until so many hours before the start; None = only the organizer refunds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,10 @@ class TicketDTO:
     reserved_until: datetime | None
     hold_minutes: int
     """How long a claim of this ticket holds stock: its type's, else its page's (spec: H10)."""
+    blocked: bool = False
+    """A dispute has withdrawn the money: the state stays underneath, the door stays shut (spec: H4)."""
+    confirmed_at: datetime | None = None
+    checked_in_at: datetime | None = None
 
     @property
     def page_id(self) -> UUID:
@@ -228,62 +233,15 @@ class EntrySalesDTO:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckoutRequest:
-    """The stored, replayable request for one Checkout session: built in transaction 1, sent with nothing open."""
+class StockDifferenceDTO:
+    """A pool whose counter is not the number of tickets that hold a place in it."""
 
-    order_id: UUID
-    attempt_id: UUID
-    page_id: UUID | None
-    stripe_account: str
-    idempotency_key: str
-    params: dict[str, Any]
-    """Stripe's own parameters, JSON-clean, complete: a replay sends the very same."""
-
-
-@dataclass(frozen=True, slots=True)
-class SessionFacts:
-    """What Stripe says of one Checkout session, narrowed to what settling needs."""
-
-    id: str
-    stripe_account: str
-    status: str
-    """open | complete | expired"""
-    payment_status: str
-    """paid | unpaid | no_payment_required"""
-    payment_intent: str | None
-    amount_total: int
-    """Minor units."""
-    currency: str
-    """Upper case."""
-    metadata: dict[str, str]
-    livemode: bool
-    expires_at: datetime
-    url: str | None = None
-    client_secret: str | None = None
-    customer: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RefundFacts:
-    """What Stripe says of one refund. `amount` in minor units."""
-
-    id: str
-    status: str
-    amount: int
-    currency: str
-    failure_reason: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class EventFacts:
-    """One verified webhook event; `session` is set for checkout.session.* events."""
-
-    id: str
-    type: str
-    stripe_account: str
-    livemode: bool
-    created: datetime
-    session: SessionFacts | None
+    pool_id: UUID
+    name: str
+    """The entry, or the entry and its type, that the pool belongs to."""
+    page_id: UUID
+    allocated: int
+    tickets: int
 
 
 def counts_by_type(ticket_type_ids: Iterable[UUID]) -> dict[UUID, int]:

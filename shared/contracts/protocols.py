@@ -1,6 +1,6 @@
 """The services the rooms offer each other. A new method is one commit: protocol, SQL, stub, contract test."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -10,14 +10,22 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.contracts.dtos import (
     CartSummaryDTO,
-    CheckoutRequest,
     EntrySalesDTO,
-    EventFacts,
     PageDTO,
+    SoldOutLine,
+    StockDifferenceDTO,
+    TicketDTO,
+)
+from shared.contracts.facts import (
+    ChargeFacts,
+    CheckoutRequest,
+    DisputeFacts,
+    EventFacts,
+    IntentFacts,
+    PayoutFacts,
     RefundFacts,
     SessionFacts,
-    SoldOutLine,
-    TicketDTO,
+    TransactionFacts,
 )
 from shared.contracts.states import PageRole
 from shared.errors import AppError
@@ -120,6 +128,37 @@ class CalendarService(Protocol):
         """Move the hold of an order's reserved tickets (UTC); None = no clock, while money is on its way."""
         ...
 
+    async def cancel_tickets(
+        self, session: AsyncSession, order_id: UUID, *, ticket_ids: Sequence[UUID]
+    ) -> list[UUID]:
+        """`reserved | confirmed | checked_in` → `cancelled`, stock back; returns those that this call cancelled.
+
+        Tickets of other orders, and those that hold no stock any more, are left alone.
+        """
+        ...
+
+    async def block_tickets_for_order(self, session: AsyncSession, order_id: UUID, *, blocked: bool) -> int:
+        """Put the overlay of a dispute on an order's tickets, or take it off; returns how many changed (spec: H4)."""
+        ...
+
+    async def orders_of_cancelled_entries(self, session: AsyncSession, *, limit: int) -> list[UUID]:
+        """Orders that still hold tickets of a cancelled entry, oldest first: each is to be released or refunded."""
+        ...
+
+    async def orders_holding_tickets(
+        self, session: AsyncSession, *, after: UUID | None, limit: int
+    ) -> list[UUID]:
+        """Ids of orders that hold stock, in their order, beginning after one; for the reconciler (spec: H1)."""
+        ...
+
+    async def stock_differences(self, session: AsyncSession) -> list[StockDifferenceDTO]:
+        """Pools whose counter is not the number of tickets that hold a place in it (spec: H1)."""
+        ...
+
+    async def recount_pools(self, session: AsyncSession, pool_ids: Sequence[UUID]) -> int:
+        """Set these pools to what their tickets hold; returns how many were wrong."""
+        ...
+
     async def get_tickets_for_order(self, session: AsyncSession, order_id: UUID) -> list[TicketDTO]:
         """The tickets of one order with their states (spec: B14)."""
         ...
@@ -195,6 +234,12 @@ class CustomerGone(PaymentsRefused):
     code = "CUSTOMER_GONE"
 
 
+class ChargeDisputed(PaymentsRefused):
+    """The buyer's bank is looking into this payment, so it cannot be refunded now. No money was moved."""
+
+    code = "CHARGE_DISPUTED"
+
+
 class SignatureInvalid(AppError):
     """The webhook's signature could not be verified."""
 
@@ -254,7 +299,58 @@ class Payments(Protocol):
         stripe_account: str,
         metadata: Mapping[str, str],
     ) -> RefundFacts:
-        """Refund `amount` minor units of a payment, once per `refund_id`: looks first, then creates under its key."""
+        """Refund `amount` minor units of a payment, once per `refund_id`: looks first, then creates under its key.
+
+        Raises `ChargeDisputed` where the payment is disputed.
+        """
+        ...
+
+    async def session_of_intent(self, payment_intent: str, *, stripe_account: str) -> SessionFacts | None:
+        """The Checkout session that a payment intent belongs to, with the intent's status; None where there is none."""
+        ...
+
+    async def retrieve_dispute(self, dispute_id: str, *, stripe_account: str) -> DisputeFacts | None:
+        """A dispute as it stands, with its balance transactions."""
+        ...
+
+    async def retrieve_payout(self, payout_id: str, *, stripe_account: str) -> PayoutFacts | None:
+        """A payout as it stands."""
+        ...
+
+    def sessions(self, *, stripe_account: str, since: datetime) -> AsyncIterator[SessionFacts]:
+        """All Checkout sessions that pay, made since (UTC), newest first, each with its intent's status (spec: E3)."""
+        ...
+
+    def intents(self, *, stripe_account: str, since: datetime) -> AsyncIterator[IntentFacts]:
+        """All payment intents made since, newest first."""
+        ...
+
+    def charges(self, *, stripe_account: str, since: datetime) -> AsyncIterator[ChargeFacts]:
+        """All charges made since, newest first."""
+        ...
+
+    def refunds(
+        self, *, stripe_account: str, since: datetime | None = None, payment_intent: str | None = None
+    ) -> AsyncIterator[RefundFacts]:
+        """All refunds made since, or those of one payment, newest first."""
+        ...
+
+    def disputes(self, *, stripe_account: str, since: datetime) -> AsyncIterator[DisputeFacts]:
+        """All disputes opened since, newest first."""
+        ...
+
+    def payouts(self, *, stripe_account: str, since: datetime) -> AsyncIterator[PayoutFacts]:
+        """All payouts made since, newest first."""
+        ...
+
+    def transactions(
+        self, *, stripe_account: str, since: datetime | None = None, payout: str | None = None
+    ) -> AsyncIterator[TransactionFacts]:
+        """All balance transactions made since, or those that a payout contains, newest first."""
+        ...
+
+    async def balance(self, *, stripe_account: str) -> dict[str, int]:
+        """What the account holds now, available and pending together: minor units by currency, upper case."""
         ...
 
     def read_event(self, body: bytes, signature: str | None) -> EventFacts:

@@ -1,24 +1,40 @@
 """StubPayments: Stripe in memory, for tests of the cart and for the cart on its own."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
-from shared.contracts.dtos import CheckoutRequest, EventFacts, RefundFacts, SessionFacts
-from shared.contracts.protocols import PaymentsRefused, PaymentsUnavailable, SignatureInvalid
+from shared.contracts.facts import (
+    ChargeFacts,
+    CheckoutRequest,
+    DisputeFacts,
+    EventFacts,
+    IntentFacts,
+    PayoutFacts,
+    RefundFacts,
+    SessionFacts,
+    TransactionFacts,
+)
+from shared.contracts.protocols import (
+    ChargeDisputed,
+    PaymentsRefused,
+    PaymentsUnavailable,
+    SignatureInvalid,
+)
+from shared.contracts.stub_bank import StubBank
 from shared.database import refuse_open_transaction
 
 
-class StubPayments:
-    """Sessions, payments and refunds; `pay` and `expire` do what a buyer and Stripe's clock do."""
+class StubPayments(StubBank):
+    """Implements `Payments` over what StubBank holds; calls can be made to fail or to lose their answer."""
 
     livemode = False
 
     def __init__(self) -> None:
-        self.sessions: dict[str, SessionFacts] = {}
+        super().__init__()
         self.requests: dict[str, CheckoutRequest] = {}
-        self.refunds: dict[UUID, RefundFacts] = {}
         self.customers: dict[tuple[UUID, str, str | None], str] = {}
         self.calls: list[str] = []
         self.lost_answers = 0
@@ -30,29 +46,6 @@ class StubPayments:
         self.silent: set[str] = set()
         """Sessions about which expiring gets no answer, ever."""
         self._by_key: dict[str, str] = {}
-
-    def pay(self, session_id: str, *, paid: bool = True) -> SessionFacts:
-        """What a buyer does on the hosted page; `paid` False is a delayed method."""
-        facts = self.sessions[session_id]
-        if facts.status != "open":
-            raise PaymentsRefused(f"session is {facts.status}")
-        return self._store(
-            replace(
-                facts,
-                status="complete",
-                payment_status="paid" if paid else "unpaid",
-                payment_intent=f"pi_{session_id}",
-                url=None,
-            )
-        )
-
-    def arrive(self, session_id: str) -> SessionFacts:
-        """A delayed payment has arrived."""
-        return self._store(replace(self.sessions[session_id], payment_status="paid"))
-
-    def _store(self, facts: SessionFacts) -> SessionFacts:
-        self.sessions[facts.id] = facts
-        return facts
 
     def _called(self, name: str) -> None:
         refuse_open_transaction()
@@ -87,7 +80,7 @@ class StubPayments:
             self.refused_calls -= 1
             raise PaymentsRefused
         if request.idempotency_key not in self._by_key:
-            number = len(self.sessions) + 1
+            number = len(self.known) + 1
             total = sum(
                 item["quantity"] * item["price_data"]["unit_amount"] for item in request.params["line_items"]
             )
@@ -104,23 +97,24 @@ class StubPayments:
                 expires_at=datetime.fromtimestamp(request.params["expires_at"], UTC),
                 url=f"https://checkout.stripe.com/c/pay/cs_test_{number}",
                 customer=request.params.get("customer"),
+                created=self.now,
             )
             self._by_key[request.idempotency_key] = self._store(facts).id
             self.requests[facts.id] = request
         self._lose_answer()
-        return self.sessions[self._by_key[request.idempotency_key]]
+        return self.known[self._by_key[request.idempotency_key]]
 
     async def retrieve_session(self, session_id: str, *, stripe_account: str) -> SessionFacts | None:
         """As it stands; None for an unknown id or another account."""
         self._called("retrieve")
         self._lose_answer()
-        facts = self.sessions.get(session_id)
+        facts = self.known.get(session_id)
         return facts if facts is not None and facts.stripe_account == stripe_account else None
 
     async def find_session(self, request: CheckoutRequest, *, created_after: datetime) -> SessionFacts | None:
         """By the attempt's id in the metadata."""
         self._called("find")
-        for facts in self.sessions.values():
+        for facts in self.known.values():
             if facts.metadata["attempt_id"] == str(request.attempt_id):
                 return facts
         return None
@@ -130,9 +124,9 @@ class StubPayments:
         self._called("expire")
         if session_id in self.silent:
             raise PaymentsUnavailable
-        if session_id not in self.sessions:
+        if session_id not in self.known:
             raise PaymentsRefused
-        facts = self.sessions[session_id]
+        facts = self.known[session_id]
         if facts.status == "open":
             facts = self._store(replace(facts, status="expired", url=None))
         self._lose_answer()
@@ -147,14 +141,110 @@ class StubPayments:
         stripe_account: str,
         metadata: Mapping[str, str],
     ) -> RefundFacts:
-        """Once per refund id."""
+        """Once per refund id; refused while the payment is disputed, or beyond what was paid."""
         self._called("refund")
-        made = self.refunds.setdefault(
-            refund_id,
-            RefundFacts(f"re_{len(self.refunds) + 1}", "succeeded", amount, "EUR", None),
+        key = {"refund_id": str(refund_id)}
+        made = next(
+            (one for one in self.made_refunds if one.metadata.get("refund_id") == str(refund_id)), None
         )
+        if made is None:
+            session = self._session_of(payment_intent)
+            if any(
+                one.payment_intent == payment_intent and not one.is_closed and one.withdrawn
+                for one in self.open_disputes.values()
+            ):
+                raise ChargeDisputed(details={"reason": "This charge is disputed.", "status": 400})
+            before = [one for one in self.made_refunds if one.payment_intent == payment_intent]
+            if amount + sum(one.amount for one in before if one.status != "failed") > session.amount_total:
+                raise PaymentsRefused(details={"reason": "More than is left of the charge.", "status": 400})
+            made = self._refund(session, amount, {**metadata, **key})
         self._lose_answer()
         return made
+
+    async def session_of_intent(self, payment_intent: str, *, stripe_account: str) -> SessionFacts | None:
+        """By payment intent, within an account."""
+        self._called("session_of_intent")
+        of_account = (one for one in self.known.values() if one.stripe_account == stripe_account)
+        return next((one for one in of_account if one.payment_intent == payment_intent), None)
+
+    async def retrieve_dispute(self, dispute_id: str, *, stripe_account: str) -> DisputeFacts | None:
+        """As it stands."""
+        self._called("retrieve_dispute")
+        return self.open_disputes.get(dispute_id)
+
+    async def retrieve_payout(self, payout_id: str, *, stripe_account: str) -> PayoutFacts | None:
+        """As it stands."""
+        self._called("retrieve_payout")
+        return self.made_payouts.get(payout_id)
+
+    def sessions(self, *, stripe_account: str, since: datetime) -> AsyncIterator[SessionFacts]:
+        """Every session, newest first."""
+        return self._listed("sessions", self.known.values(), stripe_account, since)
+
+    def intents(self, *, stripe_account: str, since: datetime) -> AsyncIterator[IntentFacts]:
+        """One for each session that somebody has begun to pay."""
+        made = [_intent(one) for one in self.known.values() if one.payment_intent]
+        return self._listed("intents", made, stripe_account, since)
+
+    def charges(self, *, stripe_account: str, since: datetime) -> AsyncIterator[ChargeFacts]:
+        """One for each paid session."""
+        made = [self._charge(one) for one in self.known.values() if one.payment_status == "paid"]
+        return self._listed("charges", made, stripe_account, since)
+
+    def refunds(
+        self, *, stripe_account: str, since: datetime | None = None, payment_intent: str | None = None
+    ) -> AsyncIterator[RefundFacts]:
+        """Every refund, or those of a payment."""
+        made = [one for one in self.made_refunds if payment_intent in (None, one.payment_intent)]
+        return self._listed("refunds", made, stripe_account, since)
+
+    def disputes(self, *, stripe_account: str, since: datetime) -> AsyncIterator[DisputeFacts]:
+        """Every dispute."""
+        return self._listed("disputes", self.open_disputes.values(), stripe_account, since)
+
+    def payouts(self, *, stripe_account: str, since: datetime) -> AsyncIterator[PayoutFacts]:
+        """Every payout."""
+        return self._listed("payouts", self.made_payouts.values(), stripe_account, since)
+
+    def transactions(
+        self, *, stripe_account: str, since: datetime | None = None, payout: str | None = None
+    ) -> AsyncIterator[TransactionFacts]:
+        """Every balance transaction, or those of a payout."""
+        made = [one for one in self.booked if payout in (None, self.payout_of.get(one.id))]
+        return self._listed("transactions", made, stripe_account, since)
+
+    async def balance(self, *, stripe_account: str) -> dict[str, int]:
+        """The sum of all balance transactions."""
+        self._called("balance")
+        sums: dict[str, int] = {}
+        for one in self.booked:
+            if one.stripe_account == stripe_account:
+                sums[one.currency] = sums.get(one.currency, 0) + one.net
+        return sums
+
+    async def _listed(
+        self, name: str, rows: Iterable[Any], stripe_account: str, since: datetime | None
+    ) -> AsyncIterator[Any]:
+        """Newest first, within an account and a time."""
+        self._called(name)
+        for row in reversed(list(rows)):
+            if row.stripe_account == stripe_account and (since is None or row.created >= since):
+                yield row
+
+    def _charge(self, session: SessionFacts) -> ChargeFacts:
+        gone = [one for one in self.made_refunds if one.payment_intent == session.payment_intent]
+        return ChargeFacts(
+            id=f"ch_{session.id}",
+            stripe_account=session.stripe_account,
+            payment_intent=session.payment_intent,
+            status="succeeded",
+            amount=session.amount_total,
+            amount_refunded=sum(one.amount for one in gone if one.status != "failed"),
+            currency=session.currency,
+            disputed=any(one.payment_intent == session.payment_intent for one in self.open_disputes.values()),
+            metadata=dict(session.metadata),
+            created=session.created or self.now,
+        )
 
     def read_event(self, body: bytes, signature: str | None) -> EventFacts:
         """No signature is ever good here: webhooks are tested with real ones."""
@@ -163,3 +253,18 @@ class StubPayments:
     def read_stored_event(self, body: bytes) -> EventFacts:
         """Nothing is ever stored without a signature."""
         raise SignatureInvalid
+
+
+def _intent(session: SessionFacts) -> IntentFacts:
+    assert session.payment_intent is not None
+    assert session.created is not None
+    return IntentFacts(
+        id=session.payment_intent,
+        stripe_account=session.stripe_account,
+        status=session.intent_status or "requires_payment_method",
+        amount_received=session.amount_total if session.payment_status == "paid" else 0,
+        currency=session.currency,
+        metadata=dict(session.metadata),
+        livemode=False,
+        created=session.created,
+    )

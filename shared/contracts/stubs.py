@@ -12,49 +12,14 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.contracts.dtos import (
-    PageDTO,
-    SoldOutLine,
-    TicketDTO,
-    counts_by_type,
-)
+from shared.contracts.dtos import PageDTO, SoldOutLine, StockDifferenceDTO, TicketDTO, counts_by_type
 from shared.contracts.protocols import Confirmation, SoldOut
 from shared.contracts.states import STOCK_STATES, EntryState, PageRole, TicketState
+from shared.contracts.stub_entries import StubEntry, StubType
 from shared.errors import Conflict, Invalid, NotFound
 from shared.ids import new_door_code, new_id
 
 MAX_PENDING = 50
-
-
-@dataclass
-class StubEntry:
-    """An event; change its fields to cancel it or to shrink it."""
-
-    id: UUID
-    page: PageDTO
-    title: str
-    slug: str
-    starts_at: datetime
-    ends_at: datetime
-    capacity: int | None
-    state: EntryState
-
-
-@dataclass
-class StubType:
-    """A ticket type of an entry; change its fields to change what is on sale."""
-
-    id: UUID
-    entry: StubEntry
-    name: str
-    cost: Decimal | None
-    capacity: int | None
-    min_per_order: int
-    max_per_order: int
-    sale_starts_at: datetime | None
-    sale_ends_at: datetime | None
-    hold_minutes: int | None
-    position: int
 
 
 @dataclass
@@ -224,6 +189,50 @@ class StubCalendarService:
         """See CalendarService."""
         for ticket in self._find(lambda t: t.order_id == order_id and t.state is TicketState.RESERVED):
             self._set(ticket, reserved_until=reserved_until)
+
+    async def cancel_tickets(
+        self, session: AsyncSession, order_id: UUID, *, ticket_ids: Sequence[UUID]
+    ) -> list[UUID]:
+        """See CalendarService."""
+        tickets = await self.get_tickets_for_order(session, order_id)
+        gone = [ticket for ticket in tickets if ticket.id in ticket_ids and ticket.state in STOCK_STATES]
+        for ticket in gone:
+            self._set(ticket, state=TicketState.CANCELLED, reserved_until=None)
+        return [ticket.id for ticket in gone]
+
+    async def block_tickets_for_order(self, session: AsyncSession, order_id: UUID, *, blocked: bool) -> int:
+        """See CalendarService."""
+        tickets = await self.get_tickets_for_order(session, order_id)
+        changed = [ticket for ticket in tickets if ticket.blocked != blocked]
+        for ticket in changed:
+            self._set(ticket, blocked=blocked)
+        return len(changed)
+
+    async def orders_of_cancelled_entries(self, _session: AsyncSession, *, limit: int) -> list[UUID]:
+        """See CalendarService."""
+        held = self._find(
+            lambda t: (
+                t.state in STOCK_STATES and self.types[t.ticket_type_id].entry.state is EntryState.CANCELLED
+            )
+        )
+        return list(dict.fromkeys(ticket.order_id for ticket in held if ticket.order_id is not None))[:limit]
+
+    async def orders_holding_tickets(
+        self, _session: AsyncSession, *, after: UUID | None, limit: int
+    ) -> list[UUID]:
+        """See CalendarService."""
+        held = {
+            t.order_id for t in self.tickets.values() if t.state in STOCK_STATES and t.order_id is not None
+        }
+        return sorted(order_id for order_id in held if after is None or order_id > after)[:limit]
+
+    async def stock_differences(self, _session: AsyncSession) -> list[StockDifferenceDTO]:
+        """See CalendarService. What is taken is counted here from the tickets themselves: it never differs."""
+        return []
+
+    async def recount_pools(self, _session: AsyncSession, pool_ids: Sequence[UUID]) -> int:
+        """See CalendarService."""
+        return 0
 
     async def get_tickets_for_order(self, _session: AsyncSession, order_id: UUID) -> list[TicketDTO]:
         """See CalendarService."""

@@ -10,7 +10,7 @@ from cart import settle
 from cart.models import LedgerTransfer, Order, Payment
 from cart.settle import Settled
 from shared.clock import ManualClock
-from shared.contracts.dtos import SessionFacts
+from shared.contracts.facts import SessionFacts
 from shared.contracts.protocols import PaymentsRefused
 from shared.contracts.states import OrderState
 from shared.contracts.stub_payments import StubPayments
@@ -58,7 +58,7 @@ async def test_the_race_would_show_a_double_booking(world: World) -> None:
                 order.state = OrderState.PAID
                 session.add(
                     LedgerTransfer(
-                        at=world.clock.now(), kind="sale", debit="stripe_balance", credit="sales", amount=order.total,
+                        at=world.clock.now(), kind="gross", debit="stripe_balance", credit="sales", amount=order.total,
                         currency=order.currency, order_id=order_id, stripe_account="", ref=str(new_id()),
                     )
                 )  # fmt: skip
@@ -76,7 +76,7 @@ class PressedAtTheLastMoment(StubPayments):
 
     async def expire_session(self, session_id: str, *, stripe_account: str) -> SessionFacts:
         """The payment is a moment faster."""
-        if int(session_id.rpartition("_")[2]) % 2 and self.sessions[session_id].status == "open":
+        if int(session_id.rpartition("_")[2]) % 2 and self.known[session_id].status == "open":
             self.pressed.put_nowait(self.pay(session_id))
         return await super().expire_session(session_id, stripe_account=stripe_account)
 
@@ -99,7 +99,7 @@ async def test_giving_back_races_paying(sessions: Sessions, clock: ManualClock, 
         *(webhook() for _ in range(PER_RACE // 2)),
     )
     for user_id, order_id, session_id in made:
-        order, paid = await world.order(order_id), stripe.sessions[session_id].status == "complete"
+        order, paid = await world.order(order_id), stripe.known[session_id].status == "complete"
         assert order.state == (OrderState.PAID if paid else to)
         assert await world.states(order_id) == (["confirmed"] if paid else [])
         assert await world.in_cart(user_id) == (0 if paid else 1)

@@ -60,7 +60,7 @@ async def test_cart_from_buying_to_the_confirmation(
     async with cart_app.database.sessions() as session:
         seen = fingerprint((await cart_app.services.cart.cart_summary(session, user_id=client.user_id)).lines)
     answer = await client.post("/checkout", form={"fingerprint": seen})
-    (facts,) = payments.sessions.values()
+    (facts,) = payments.known.values()
     assert (answer.status_code, answer.headers["Location"]) == (303, facts.url)
     assert calendar.allocated(paid) == 3
     payments.pay(facts.id)
@@ -91,7 +91,7 @@ async def test_cart_sells_out_beside_a_stub(
         for client, one in zip(clients, seen, strict=True)
     ]
     assert statuses == [303, 409]
-    assert len(payments.sessions) == calendar.allocated(last) == 1
+    assert len(payments.known) == calendar.allocated(last) == 1
 
 
 async def test_cart_office_alone(cart_app: Tillgate, calendar: StubCalendarService) -> None:

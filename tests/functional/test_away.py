@@ -12,7 +12,7 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from cart.models import Refund
-from shared import payments as real_payments
+from shared import stripe_client
 from shared.app import create_app
 from shared.clock import ManualClock
 from shared.contracts.states import OrderState
@@ -51,7 +51,7 @@ async def test_app_without_stripe(
     away: Settings, database: Database, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It starts, sells as far as the payment page, says so, and keeps the tickets; free ones need nobody (spec: A6)."""
-    monkeypatch.setattr(real_payments, "NETWORK_RETRIES", 0)
+    monkeypatch.setattr(stripe_client, "NETWORK_RETRIES", 0)
     world = World(database.sessions, clock)
     kind, free = await world.sell(capacity=3), await world.sell("talk", page="school", cost=0)
     async with create_app(away, database=database, clock=clock).test_app() as started:
@@ -105,7 +105,7 @@ async def test_worker_with_nobody_outside(
     away: Settings, database: Database, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Mails, refunds and lapsed orders are put off with their reason; the other sweeps and the heartbeat go on."""
-    monkeypatch.setattr(real_payments, "NETWORK_RETRIES", 0)
+    monkeypatch.setattr(stripe_client, "NETWORK_RETRIES", 0)
     world = World(database.sessions, clock)
     kind = await world.sell(capacity=3)
     _, _, session_id = await world.bought(kind)

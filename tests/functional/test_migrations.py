@@ -12,7 +12,7 @@ from shared.database import Database, sqlstate
 
 CONSTRAINTS = """
     SELECT conrelid::regclass::text AS place, conname AS name, pg_get_constraintdef(oid) AS definition
-    FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND conrelid <> 0
+    FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND conrelid <> 0 AND contype <> 't'
 """
 INDEXES = """
     SELECT tablename AS place, indexname AS name, indexdef AS definition
@@ -70,7 +70,9 @@ async def test_upgrade_twice_changes_nothing(database_url: str, database: Databa
 
 
 @pytest.mark.parametrize("table", ["ledger_transfers", "order_lines"])
-@pytest.mark.parametrize("change", ["UPDATE {table} SET id = id", "DELETE FROM {table}", "TRUNCATE {table}"])
+@pytest.mark.parametrize(
+    "change", ["UPDATE {table} SET id = id", "DELETE FROM {table}", "TRUNCATE {table} CASCADE"]
+)
 @pytest.mark.parametrize("role", ["origin", "replica"])
 async def test_written_for_good(database: Database, table: str, change: str, role: str) -> None:
     """Ledger and order lines refuse every change, the superuser's too (design: Ledger)."""
@@ -80,3 +82,19 @@ async def test_written_for_good(database: Database, table: str, change: str, rol
         with pytest.raises(DBAPIError) as refused:
             await connection.execute(text(change.format(table=table)))
     assert sqlstate(refused.value) == "23001"
+
+
+async def test_an_order_is_paid_only_as_the_ledger_says(database: Database) -> None:
+    """An order cannot become paid while the ledger has no row for its money (issue: `orders` never says paid …)."""
+    order = (
+        "INSERT INTO orders (id, number, user_id, email, currency, total, state, fingerprint, hold_minutes)"
+        " VALUES (gen_random_uuid(), 'K7M2-9QXT', (SELECT id FROM users), 'a@b.example', 'EUR', 500, :state, '', 30)"
+    )
+    async with database.sessions.begin() as session:
+        await session.execute(text("INSERT INTO users (id, email) VALUES (gen_random_uuid(), 'a@b.example')"))
+        await session.execute(text(order), {"state": "pending"})
+    with pytest.raises(DBAPIError, match="without a row in the ledger"):
+        async with database.sessions.begin() as session:
+            await session.execute(text("UPDATE orders SET state = 'paid'"))
+    async with database.sessions() as session:
+        assert await session.scalar(text("SELECT state FROM orders")) == "pending"

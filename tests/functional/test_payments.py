@@ -11,7 +11,7 @@ from sqlalchemy import select
 from cart.models import StripeCustomer
 from cart.till import Till
 from shared.clock import ManualClock
-from shared.contracts.dtos import CheckoutRequest
+from shared.contracts.facts import CheckoutRequest
 from shared.contracts.states import OrderState
 from shared.database import Database
 from shared.ids import new_id

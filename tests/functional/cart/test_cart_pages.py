@@ -99,9 +99,9 @@ async def test_checkout_leads_to_stripe_and_back_to_the_tickets(buyer: Browser, 
     await world.put(buyer.user_id, kind, 2)
     answer = await buyer.post("/checkout", form={"fingerprint": await fingerprint_in(buyer)})
     assert answer.status_code == 303
-    (session_id,) = world.payments.sessions
-    assert answer.headers["Location"] == world.payments.sessions[session_id].url
-    order_id = world.payments.sessions[session_id].metadata["order_id"]
+    (session_id,) = world.payments.known
+    assert answer.headers["Location"] == world.payments.known[session_id].url
+    order_id = world.payments.known[session_id].metadata["order_id"]
     assert "Continue to payment" in await read(buyer, f"/orders/{order_id}")
     assert "Checkout is not complete" in await read(buyer, f"/orders/{order_id}/confirmation", 400)
     await read(buyer, f"/checkout/complete?session_id={session_id}", 404)
@@ -119,7 +119,7 @@ async def test_confirmation_settles_by_itself(buyer: Browser, world: World) -> N
     """The return page was never loaded and no webhook came: the confirmation asks and settles (spec: C4)."""
     await world.put(buyer.user_id, await world.sell(), 1)
     await buyer.post("/checkout", form={"fingerprint": await fingerprint_in(buyer)})
-    (session_id,) = world.payments.sessions
+    (session_id,) = world.payments.known
     order_id = world.payments.pay(session_id).metadata["order_id"]
     assert "You are in" in await read(buyer, f"/orders/{order_id}/confirmation")
 
@@ -128,7 +128,7 @@ async def test_payment_on_its_way(buyer: Browser, world: World) -> None:
     """Complete but not paid (spec: C3)."""
     await world.put(buyer.user_id, await world.sell(delayed_methods=True), 1)
     await buyer.post("/checkout", form={"fingerprint": await fingerprint_in(buyer)})
-    (session_id,) = world.payments.sessions
+    (session_id,) = world.payments.known
     order_id = world.payments.pay(session_id, paid=False).metadata["order_id"]
     back = await buyer.get(f"/checkout/complete?session_id={session_id}")
     assert "Your payment is on its way" in await read(buyer, back.headers["Location"])
@@ -176,7 +176,7 @@ async def test_one_pages_part_alone(buyer: Browser, world: World) -> None:
     await world.put(buyer.user_id, await world.sell(page="club", cost=500), 1)
     part = (await read(buyer, "/cart")).split('value="club">')[1].split('name="fingerprint" value="')[1]
     await buyer.post("/checkout", form={"page": "club", "fingerprint": part.split('"')[0]})
-    assert [facts.amount_total for facts in world.payments.sessions.values()] == [500]
+    assert [facts.amount_total for facts in world.payments.known.values()] == [500]
     assert await world.in_cart(buyer.user_id) == 1
 
 
@@ -185,7 +185,7 @@ async def test_giving_back_and_more_time(buyer: Browser, world: World) -> None:
     kind = await world.sell(capacity=1)
     await world.put(buyer.user_id, kind, 1)
     await buyer.post("/checkout", form={"fingerprint": await fingerprint_in(buyer)})
-    (facts,) = world.payments.sessions.values()
+    (facts,) = world.payments.known.values()
     order = f"/orders/{facts.metadata['order_id']}"
     assert "/orders/" in await read(buyer, "/cart"), "the cart leads back to the unfinished checkout"
     await buyer.post(f"{order}/extend")
@@ -212,10 +212,10 @@ async def test_pending_again_and_expired(buyer: Browser, world: World) -> None:
     """The same session any number of times; not open any more is 400 with its sentence (spec: C2)."""
     await world.put(buyer.user_id, await world.sell(), 1)
     await buyer.post("/checkout", form={"fingerprint": await fingerprint_in(buyer)})
-    (session_id,) = world.payments.sessions
+    (session_id,) = world.payments.known
     for _ in range(2):
         answer = await buyer.post("/checkout/pending", form={"session_id": session_id})
-        assert answer.headers["Location"] == world.payments.sessions[session_id].url
+        assert answer.headers["Location"] == world.payments.known[session_id].url
     await world.payments.expire_session(session_id, stripe_account="")
     answer = await buyer.post("/checkout/pending", form={"session_id": session_id})
     assert answer.status_code == 400
@@ -228,7 +228,7 @@ async def test_organizer_finds_an_order(app: Tillgate, buyer: Browser, world: Wo
     kind = await world.sell(cost=1250)
     await world.put(buyer.user_id, kind, 1)
     await buyer.post("/checkout", form={"fingerprint": await fingerprint_in(buyer)})
-    (session_id,) = world.payments.sessions
+    (session_id,) = world.payments.known
     await world.settle(world.payments.pay(session_id))
     order = await world.order(world.payments_order(session_id))
     await world.bought(kind)

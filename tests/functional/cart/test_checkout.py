@@ -24,7 +24,7 @@ async def test_the_main_road(world: World) -> None:
     assert await world.states(order_id) == ["reserved", "reserved"]
     assert await world.allocated(kind) == 2
     assert await world.in_cart(user_id) == 0
-    assert world.payments.sessions[session_id].amount_total == 2500
+    assert world.payments.known[session_id].amount_total == 2500
     assert await world.attempt_states(order_id) == ["open"]
 
 
@@ -47,7 +47,7 @@ async def test_session_ends_within_what_stripe_allows(world: World, hold_minutes
     kind = await world.sell(hold_minutes=hold_minutes)
     _, _, session_id = await world.bought(kind)
     ends_at = world.clock.now() + timedelta(minutes=lasts)
-    assert world.payments.sessions[session_id].expires_at == ends_at.replace(microsecond=0)
+    assert world.payments.known[session_id].expires_at == ends_at.replace(microsecond=0)
 
 
 async def test_delayed_methods_only_where_the_page_allows_them(world: World) -> None:
@@ -70,7 +70,7 @@ async def test_double_click_gives_one_order_and_one_session(world: World) -> Non
     one, two = await asyncio.gather(world.hand_over(user_id, first[0]), world.hand_over(user_id, first[0]))
     assert one.session_id == two.session_id
     assert await world.count(Order) == 1
-    assert len(world.payments.sessions) == 1
+    assert len(world.payments.known) == 1
     assert await world.allocated(kind) == 2
 
 
@@ -123,7 +123,7 @@ async def test_short_pool_is_freed_by_whoever_needs_it(world: World) -> None:
     late, late_order, session_id = await world.bought(kind)
     world.clock.advance(minutes=31)
     (order_id,) = await world.start(waiting)
-    assert world.payments.sessions[session_id].status == "expired"
+    assert world.payments.known[session_id].status == "expired"
     assert (await world.order(late_order)).state == OrderState.EXPIRED
     assert await world.states(order_id) == ["reserved"]
     assert await world.in_cart(late) == 1
@@ -208,7 +208,7 @@ async def test_answer_lost_is_replayed_under_the_same_key(world: World) -> None:
         await world.hand_over(user_id, order_id)
     assert await world.attempt_states(order_id) == ["creating"]
     handover = await world.hand_over(user_id, order_id)
-    assert list(world.payments.sessions) == [handover.session_id]
+    assert list(world.payments.known) == [handover.session_id]
 
 
 async def test_refused_by_stripe_takes_the_order_back(world: World) -> None:
@@ -254,7 +254,7 @@ async def test_order_cancelled_while_stripe_was_asked(world: World) -> None:
     world.payments.create_checkout_session = cancelled_meanwhile  # type: ignore[method-assign, assignment]
     with pytest.raises(SessionExpired):
         await world.hand_over(user_id, order_id)
-    assert [facts.status for facts in world.payments.sessions.values()] == ["expired"]
+    assert [facts.status for facts in world.payments.known.values()] == ["expired"]
 
 
 async def test_pending_hands_out_the_open_session_again(world: World) -> None:
@@ -316,7 +316,7 @@ async def test_one_extension(world: World) -> None:
     async with world.sessions.begin() as session:
         until = await extend(session, world.till, order_id=order_id, user_id=user_id, now=world.clock.now())
     assert (until - before).total_seconds() == 20 * 60
-    assert until <= world.payments.sessions[session_id].expires_at.replace(microsecond=999999)
+    assert until <= world.payments.known[session_id].expires_at.replace(microsecond=999999)
     async with world.sessions.begin() as session:
         with pytest.raises(NotExtended):
             await extend(session, world.till, order_id=order_id, user_id=user_id, now=world.clock.now())
@@ -347,7 +347,7 @@ async def test_answer_that_stays_away_does_not_block_the_order(world: World) -> 
     for buyer, order in ((user_id, order_id), (waiting, other)):
         with pytest.raises(PaymentsUnavailable):
             await world.hand_over(buyer, order)
-    assert not world.payments.sessions
+    assert not world.payments.known
     world.clock.advance(minutes=3)
     world.payments.unanswered_creates = 1
     assert (await world.hand_over(user_id, order_id)).url

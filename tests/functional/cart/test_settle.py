@@ -110,7 +110,7 @@ async def test_lapse_puts_tickets_back_in_the_cart(world: World) -> None:
     assert await world.release(order_id) == OrderState.PENDING, "a hold that has not lapsed stays"
     world.clock.advance(minutes=31)
     assert await release_lapsed(world.sessions, world.till, now=world.clock.now()) == 1
-    assert world.payments.sessions[session_id].status == "expired"
+    assert world.payments.known[session_id].status == "expired"
     assert (await world.order(order_id)).state == OrderState.EXPIRED
     assert await world.in_cart(user_id) == 2
     assert await world.allocated(kind) == 0
@@ -144,7 +144,7 @@ async def test_attempt_cut_off_before_its_session_was_stored(world: World) -> No
         await world.hand_over(user_id, order_id)
     world.clock.advance(minutes=31)
     assert await world.release(order_id) == OrderState.EXPIRED
-    assert [facts.status for facts in world.payments.sessions.values()] == ["expired"]
+    assert [facts.status for facts in world.payments.known.values()] == ["expired"]
 
 
 async def test_attempt_older_than_its_key_is_looked_up(world: World) -> None:
@@ -157,7 +157,7 @@ async def test_attempt_older_than_its_key_is_looked_up(world: World) -> None:
     world.clock.advance(hours=30)
     assert await world.release(order_id) == OrderState.PAID
     assert "find" in world.payments.calls
-    assert len(world.payments.sessions) == 1
+    assert len(world.payments.known) == 1
 
 
 async def test_giving_the_tickets_back(world: World) -> None:
@@ -165,7 +165,7 @@ async def test_giving_the_tickets_back(world: World) -> None:
     kind = await world.sell(capacity=1)
     _, order_id, session_id = await world.bought(kind)
     assert await world.release(order_id, to=OrderState.CANCELLED) == OrderState.CANCELLED
-    assert world.payments.sessions[session_id].status == "expired"
+    assert world.payments.known[session_id].status == "expired"
     assert await world.allocated(kind) == 0
 
 
@@ -183,7 +183,7 @@ async def expire_then_pay(world: World, kind: UUID) -> tuple[UUID, UUID, str]:
     user_id, order_id, session_id = await world.bought(kind)
     world.clock.advance(minutes=31)
     await world.release(order_id)
-    world.payments.sessions[session_id] = replace(world.payments.sessions[session_id], status="open")
+    world.payments.known[session_id] = replace(world.payments.known[session_id], status="open")
     return user_id, order_id, session_id
 
 
@@ -209,7 +209,7 @@ async def test_paid_after_the_stock_has_gone_is_refunded_once(world: World) -> N
         await refunds.send_due(world.sessions, world.payments, now=world.clock.now())
     (refund,) = await world.refunds()
     assert (refund.amount, refund.state, refund.reason) == (1700, "succeeded", "paid_too_late")
-    assert len(world.payments.refunds) == 1
+    assert len(world.payments.made_refunds) == 1
     assert (await world.order(order_id)).state == OrderState.EXPIRED
     assert await world.allocated(kind) == 1
     assert await world.count(OutgoingMail) == 1
@@ -293,7 +293,7 @@ async def test_refund_waits_and_is_tried_again(world: World) -> None:
     _, _, session_id = await world.bought(kind)
     facts = world.payments.pay(session_id)
     await world.settle(facts)
-    await world.settle(replace(facts, payment_intent="pi_second"))
+    await world.settle(world.payments.pay_again(session_id))
     world.payments.lost_answers = 1
     assert await refunds.send_due(world.sessions, world.payments, now=world.clock.now()) == 1
     assert (await world.refunds())[0].state == "due"
@@ -302,15 +302,16 @@ async def test_refund_waits_and_is_tried_again(world: World) -> None:
     assert await refunds.send_due(world.sessions, world.payments, now=world.clock.now()) == 1
     (refund,) = await world.refunds()
     assert (refund.state, refund.tries) == ("succeeded", 2)
-    assert len(world.payments.refunds) == 1
+    assert len(world.payments.made_refunds) == 1
 
 
 async def test_refund_that_was_looked_at_for_days_is_still_tried_again(world: World) -> None:
     """Stripe may call a refund pending for days, looked at each hour; then one call is not answered."""
     kind = await world.sell()
     _, order_id, session_id = await world.bought(kind)
-    facts = world.payments.pay(session_id)
-    await world.settle(replace(facts, amount_total=facts.amount_total + 1))
+    facts = world.payments.known[session_id]
+    world.payments.known[session_id] = replace(facts, amount_total=facts.amount_total + 1)
+    await world.settle(world.payments.pay(session_id))
     async with world.sessions.begin() as session:
         await session.execute(update(Refund).values(tries=500))
     world.payments.lost_answers = 1
@@ -373,7 +374,7 @@ async def test_order_that_cannot_be_released_stops_no_other(world: World) -> Non
     kind = await world.sell(capacity=2)
     _, stuck, lost = await world.bought(kind)
     _, other, _ = await world.bought(kind)
-    del world.payments.sessions[lost]
+    del world.payments.known[lost]
     world.clock.advance(minutes=31)
     assert await release_lapsed(world.sessions, world.till, now=world.clock.now()) == 2
     assert [(await world.order(one)).state for one in (stuck, other)] == ["pending", "expired"]

@@ -1,0 +1,122 @@
+"""Tables of what Stripe told us about money beyond payments: disputes, balance transactions, payouts; and of checks.
+
+Each row is the last state we were told, found by Stripe's own id together with its account.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Numeric, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.database import Base, Minor, currency_type
+from shared.ids import new_id
+
+
+class Dispute(Base):
+    """A buyer's bank asks for a payment back. Amounts come from its balance transactions (spec: E4)."""
+
+    __tablename__ = "disputes"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    stripe_account: Mapped[str]
+    dispute_id: Mapped[str]
+    """Stripe's dp_…"""
+    payment_id: Mapped[UUID] = mapped_column(ForeignKey("payments.id"), index=True)
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"), index=True)
+    amount: Mapped[int] = mapped_column(Minor)
+    """What is disputed, in the payment's currency."""
+    currency: Mapped[str] = mapped_column(currency_type())
+    withdrawn: Mapped[int] = mapped_column(Minor, default=0, server_default="0")
+    """What the bank holds now, without fees, in the currency it settles in; 0 for an inquiry, or once given back."""
+    reason: Mapped[str]
+    status: Mapped[str]
+    """Stripe's: needs_response | under_review | won | lost | warning_…"""
+    evidence_due_by: Mapped[datetime | None]
+    opened_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None]
+
+    __table_args__ = (UniqueConstraint("stripe_account", "dispute_id"),)
+
+
+class BalanceTransaction(Base):
+    """A movement of a Stripe balance, as Stripe has it; posted to the ledger once it is known what it belongs to."""
+
+    __tablename__ = "balance_transactions"
+
+    stripe_account: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    """Stripe's txn_…"""
+    type: Mapped[str]
+    category: Mapped[str]
+    """Stripe's reporting_category."""
+    amount: Mapped[int] = mapped_column(Minor)
+    """Signed, before the fee, minor units of the currency it settles in."""
+    fee: Mapped[int] = mapped_column(Minor)
+    net: Mapped[int] = mapped_column(Minor)
+    currency: Mapped[str] = mapped_column(currency_type())
+    exchange_rate: Mapped[Decimal | None] = mapped_column(Numeric)
+    source: Mapped[str | None]
+    payment_intent: Mapped[str | None]
+    ours: Mapped[bool]
+    """Whether what it comes from carries our installation's id."""
+    created_at: Mapped[datetime]
+    available_on: Mapped[datetime]
+    payout_id: Mapped[str | None]
+    """Stripe's po_…, once a payout contains it."""
+    posted_at: Mapped[datetime | None]
+    """UTC; None while it is not in the ledger: what it belongs to has not settled yet."""
+
+    __table_args__ = (
+        Index("ix_balance_transactions_created_at", "stripe_account", "created_at"),
+        Index("ix_balance_transactions_payout_id", "stripe_account", "payout_id"),
+        Index("ix_balance_transactions_open", "created_at", postgresql_where=text("posted_at IS NULL")),
+    )
+
+
+class Payout(Base):
+    """Money on its way from a Stripe balance to a bank."""
+
+    __tablename__ = "payouts"
+
+    stripe_account: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    """Stripe's po_…"""
+    amount: Mapped[int] = mapped_column(Minor)
+    currency: Mapped[str] = mapped_column(currency_type())
+    status: Mapped[str]
+    """Stripe's: pending | in_transit | paid | failed | canceled"""
+    automatic: Mapped[bool]
+    """Only of an automatic one does Stripe tell which transactions it contains."""
+    created_at: Mapped[datetime]
+    arrives_at: Mapped[datetime]
+    failure: Mapped[str | None]
+    contents_read_at: Mapped[datetime | None]
+    """When its transactions were last listed."""
+
+
+class Reconciliation(Base):
+    """One run of the reconciler: what it compared, and what differed (spec: H1)."""
+
+    __tablename__ = "reconciliations"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    since: Mapped[datetime]
+    committed: Mapped[bool]
+    """Whether it repaired, or only looked."""
+    actor: Mapped[str]
+    """worker | operator"""
+    compared: Mapped[dict[str, Any]]
+    """How many of each kind of object were held against ours."""
+    differences: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    error: Mapped[str | None]
+
+    __table_args__ = (
+        Index("ix_reconciliations_started_at", "started_at"),
+        CheckConstraint("finished_at >= started_at", name="times"),
+    )

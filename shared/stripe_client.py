@@ -1,0 +1,148 @@
+"""The connection to Stripe: one typed client, how a call is awaited and how a list is read; used by payments.
+
+No call is made inside a transaction. Facts of the SDK and traps: Stripe's own pages on idempotent requests and errors.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
+from typing import Any, TypeVar
+
+import stripe
+import structlog
+from stripe import StripeClient
+
+from shared.contracts.protocols import (
+    ChargeDisputed,
+    CustomerGone,
+    PaymentsRefused,
+    PaymentsUnavailable,
+)
+from shared.database import refuse_open_transaction
+from shared.settings import Settings
+
+log = structlog.get_logger()
+T = TypeVar("T")
+S = TypeVar("S", bound=stripe.StripeObject)
+
+TIMEOUT_SECONDS = 8  # with the retries, a buyer waits half a minute at most for a Stripe that does not answer
+NETWORK_RETRIES = 2  # safe: every POST of ours carries its own idempotency key
+PER_CALL = 100  # the most that Stripe lists at once
+
+# Only these say no about the request itself. A wrong key (401), a busy idempotency key (409), a rate limit or a 5xx say
+# nothing about whether a session exists, so they never count as "there is none".
+FINAL = (stripe.InvalidRequestError, stripe.CardError)
+
+
+class StripeConnection:
+    """Stripe through one typed client (spec: E1). The client belongs to the event loop that first uses it."""
+
+    def __init__(self, settings: Settings) -> None:
+        stripe.enable_telemetry = False  # it writes to the home folder
+        self._settings = settings
+        self.livemode = settings.stripe_secret_key.split("_", 2)[1:2] == ["live"]
+        self._client: StripeClient | None = None
+        self._http: stripe.HTTPXClient | None = None
+
+    @property
+    def client(self) -> StripeClient:
+        """The one client; made at first use, because it belongs to the running event loop."""
+        if self._client is None:
+            self._http = stripe.HTTPXClient(timeout=TIMEOUT_SECONDS)
+            base = self._settings.stripe_api_base
+            self._client = StripeClient(
+                self._settings.stripe_secret_key,
+                base_addresses={"api": base} if base else None,
+                max_network_retries=NETWORK_RETRIES,
+                http_client=self._http,
+            )
+        return self._client
+
+    async def close(self) -> None:
+        """Close the connections; called when the app stops serving."""
+        if self._http is not None:
+            await self._http.close_async()  # type: ignore[no-untyped-call]
+        self._client = self._http = None
+
+
+def on_account(stripe_account: str) -> stripe.RequestOptions:
+    return {"stripe_account": stripe_account} if stripe_account else {}
+
+
+async def answer(call: Awaitable[T]) -> T:
+    """Await one call; refuses inside a transaction; tells 'no' from 'unknown'."""
+    try:
+        refuse_open_transaction()
+    except RuntimeError:
+        if asyncio.iscoroutine(call):
+            call.close()
+        raise
+    started = time.perf_counter()
+    try:
+        return await call
+    except stripe.StripeError as error:
+        if not isinstance(error, FINAL):
+            log.warning("stripe did not answer", error=str(error), ms=_ms(started))
+            raise PaymentsUnavailable from error
+        log.error("stripe refused", error=str(error), code=error.code, ms=_ms(started))  # noqa: TRY400
+        raise _refusal(error)(
+            details={"reason": error.user_message or "", "status": error.http_status or 0}
+        ) from error
+
+
+async def known(call: Awaitable[T]) -> T | None:
+    """The answer, or None where Stripe says that there is no such object."""
+    try:
+        return await answer(call)
+    except PaymentsRefused as error:
+        if error.details.get("status") == 404:
+            return None
+        raise
+
+
+def made_since(since: datetime | None) -> dict[str, Any]:
+    """A list's parameters: objects made since a moment, or all."""
+    created = {"created": {"gte": int(since.timestamp())}} if since else {}
+    return {"limit": PER_CALL, **created}
+
+
+async def each(
+    listing: Callable[..., Awaitable[stripe.ListObject[S]]],
+    narrow: Callable[[S, str], T],
+    stripe_account: str,
+    params: dict[str, Any],
+) -> AsyncIterator[T]:
+    """Every object of one of Stripe's lists, as facts."""
+    async for found in every(await answer(listing(params=params, options=on_account(stripe_account)))):
+        yield narrow(found, stripe_account)
+
+
+async def every(listed: stripe.ListObject[S]) -> AsyncIterator[S]:
+    """Every object of a list, page after page; fetching the next page is a call as any other (spec: E3)."""
+    pages = listed.auto_paging_iter()
+    while True:
+        try:
+            found = await answer(anext(pages))
+        except StopAsyncIteration:
+            return
+        yield found
+
+
+def _refusal(error: stripe.StripeError) -> type[PaymentsRefused]:
+    if error.code == "charge_disputed":
+        return ChargeDisputed
+    return CustomerGone if _is_about_customer(error) else PaymentsRefused
+
+
+def _is_about_customer(error: stripe.StripeError) -> bool:
+    """Whether a request names a customer that was deleted, or that these keys never knew."""
+    return (
+        isinstance(error, stripe.InvalidRequestError)
+        and error.code == "resource_missing"
+        and error.param == "customer"
+    )
+
+
+def _ms(started: float) -> int:
+    return round((time.perf_counter() - started) * 1000)
