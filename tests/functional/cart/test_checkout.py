@@ -327,7 +327,7 @@ async def test_one_extension(world: World) -> None:
 
 
 async def test_the_shortest_hold_counts(world: World) -> None:
-    """A type's own minutes, else its page's, else 30; an order is held as long as the shortest of its lines (spec: H10)."""
+    """A type's own minutes, else its page's, else 30; the shortest of an order's lines is the order's (spec: H10)."""
     plain = await world.sell("plain", page="plain")
     of_page = await world.sell("of-page", page="quick", hold_minutes=20)
     of_type = await world.sell("of-type", page="hurried", hold_minutes=20)
