@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from cart import inbox, refunds
+from cart.reconcile.run import reconcile_hourly
 from cart.release import release_lapsed
 from cart.service import SqlCartService
 from cart.till import Till
@@ -29,4 +30,9 @@ def init_app(app: Tillgate) -> None:
     async def due_refunds(now: datetime) -> int:
         return await refunds.send_due(app.database.sessions, app.services.payments, now=now)
 
-    app.sweeps.update(lapsed_orders=lapsed_orders, webhooks=webhooks_left_over, refunds=due_refunds)
+    async def reconcile(now: datetime) -> int:
+        return await reconcile_hourly(app.database.sessions, till(), now=now)
+
+    app.sweeps.update(
+        lapsed_orders=lapsed_orders, webhooks=webhooks_left_over, refunds=due_refunds, reconcile=reconcile
+    )

@@ -61,13 +61,17 @@ def create_standin(
     app.register_blueprint(hosted_blueprint(app.standin))
     app.register_blueprint(control_blueprint(app.standin))
     _run_the_clock(app)
+    _tell_the_time(app)
+    return app
+
+
+def _tell_the_time(app: StandinApp) -> None:
+    """Answers carry the stand-in's clock, so that a shop can hold its own against it."""
 
     @app.after_request
-    async def tell_the_time(answer: Response) -> Response:
+    async def stamp(answer: Response) -> Response:
         answer.headers["Date"] = formatdate(app.standin.store.clock.now(), usegmt=True)
         return answer
-
-    return app
 
 
 def _run_the_clock(app: StandinApp) -> None:

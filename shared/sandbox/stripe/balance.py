@@ -16,6 +16,7 @@ DISPUTE_FEE = Decimal(15)  # major units of whatever currency the account settle
 SETTLING = 2 * 86_400  # seconds until a payment's money is available
 
 CHARGE, PAYMENT = Entry("charge", "charge"), Entry("payment", "charge")
+PAYMENT_FAILURE = Entry("payment_failure_refund", "charge_failure")
 REFUND, PAYMENT_REFUND = Entry("refund", "refund"), Entry("payment_refund", "refund")
 REFUND_FAILURE = Entry("refund_failure", "refund_failure")
 PAYMENT_REFUND_FAILURE = Entry("payment_refund", "refund_failure")
@@ -65,6 +66,11 @@ def take_in(call: Call, charge: Json, *, at_once: bool = False) -> Json:
     fee = value.amount * FEE_PERMILLE // 1000 + FEE_FIXED
     entry = CHARGE if _by_card(charge) else PAYMENT
     return _book(call, entry, charge, value, fee=fee, wait=0 if at_once else SETTLING)
+
+
+def bounce(call: Call, charge: Json) -> Json:
+    """Book that a delayed payment, which was in the balance while it waited, has failed."""
+    return _reverse(call, PAYMENT_FAILURE, charge, charge["balance_transaction"], wait=SETTLING)
 
 
 def give_back(call: Call, refund: Json) -> Json:

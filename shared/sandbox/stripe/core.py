@@ -37,6 +37,10 @@ class Standin:
     """Seconds until a delayed payment method or a pending refund settles by itself."""
     refunds_pending: bool = False
     """Whether new refunds stay pending until a switch decides them."""
+    book_pending: bool = False
+    """Whether a delayed payment is in the balance while it waits (Stripe: balance transaction types, payment)."""
+    book_late: bool = False
+    """Whether a payment gets its balance transaction some seconds later (Stripe: asynchronous capture)."""
 
     def call(self, account: str, params: Json | None = None, **request: Any) -> "Call":
         """A call on an account's book; work that no request asked for has no `request` facts."""

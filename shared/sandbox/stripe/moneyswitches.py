@@ -33,6 +33,13 @@ def _amount(wishes: Json) -> int | None:
     return wish(wishes, "amount", int) if "amount" in wishes else None
 
 
+async def booking(standin: Standin, wishes: Json) -> Json:
+    """`pending`: delayed payments are in the balance while they wait; `late`: payments are booked seconds later."""
+    standin.book_pending = wish(wishes, "pending", bool, False)
+    standin.book_late = wish(wishes, "late", bool, False)
+    return {"pending": standin.book_pending, "late": standin.book_late}
+
+
 async def refund(standin: Standin, wishes: Json) -> Json:
     """`session`, `payment_intent` or `charge`, and if wanted `amount`: a refund by hand in the dashboard."""
     return refund_by_hand(standin, _of(wishes), _amount(wishes))
@@ -123,6 +130,7 @@ async def settlement(standin: Standin, wishes: Json) -> Json:
 
 
 SWITCHES: dict[str, Switch] = {
+    "booking": booking,
     "refund": refund,
     "hold-refunds": hold_refunds,
     "finish-refund": finish_refund,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from shared.sandbox.stripe import balance, disputes, objects, payouts, refunds
+from shared.sandbox.stripe import balance, disputes, objects, payments, payouts, refunds
 from shared.sandbox.stripe.core import Call, Route, Standin
 from shared.sandbox.stripe.errors import StripeError, card_error, invalid, missing
 from shared.sandbox.stripe.params import Json, Kind
@@ -58,6 +58,8 @@ def _collect(call: Call, session: Json, method: Json, buyer: Buyer) -> None:
             disputes.open_dispute(call, charge, reason=known.disputed, inquiry=known.inquiry)
         return
     intent["status"] = "processing"
+    if call.standin.book_pending:
+        payments.book(call, charge)
     call.emit("payment_intent.processing", intent)
     call.emit("charge.pending", charge)
     call.book.hidden[session["id"]]["delayed"] = {
@@ -105,14 +107,9 @@ def tick(standin: Standin) -> None:
         call = standin.call(account)
         for session in book.all("checkout.session"):
             lapse(call, session)
-        waiting = [
-            key
-            for key, kept in book.hidden.items()
-            if kept.get("delayed", {"at": call.now + 1})["at"] <= call.now
-        ]
-        for session_id in waiting:
-            session = book.get("checkout.session", session_id)
-            settle_delayed(call, session, fails=book.hidden[session_id]["delayed"]["fails"])
+        for session_id, waiting in book.due("delayed", call.now):
+            settle_delayed(call, book.get("checkout.session", session_id), fails=waiting["fails"])
+        payments.tick(call)
         refunds.tick(call)
         payouts.tick(call)
         balance.ripen(call)

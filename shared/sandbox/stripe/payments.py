@@ -152,10 +152,12 @@ def _method_details(method: Json, amount: int) -> Json:
 
 def succeed(call: Call, intent: Json, charge: Json) -> None:
     """The money has come: charge, balance and intent say so."""
-    booked = balance.take_in(call, charge, at_once=method_number(call, charge).available_at_once)
+    if call.standin.book_late and charge["balance_transaction"] is None:
+        call.book.hidden[charge["id"]] = {"booking": {"at": call.now + call.standin.delayed_after}}
+    else:
+        book(call, charge)
     charge.update(
         amount_captured=charge["amount"],
-        balance_transaction=booked["id"],
         captured=True,
         paid=True,
         status="succeeded",
@@ -168,8 +170,26 @@ def succeed(call: Call, intent: Json, charge: Json) -> None:
     call.emit("payment_intent.succeeded", intent)
 
 
+def book(call: Call, charge: Json) -> None:
+    """Book a payment into the balance, unless it is there already."""
+    if charge["balance_transaction"] is None:
+        at_once = method_number(call, charge).available_at_once
+        charge["balance_transaction"] = balance.take_in(call, charge, at_once=at_once)["id"]
+
+
+def tick(call: Call) -> None:
+    """Payments that were to be booked later are booked."""
+    for charge_id, _ in call.book.due("booking", call.now):
+        del call.book.hidden[charge_id]
+        charge = call.book.get("charge", charge_id)
+        book(call, charge)
+        call.emit("charge.updated", charge, {"balance_transaction": None})
+
+
 def fail(call: Call, intent: Json, charge: Json, why: TestNumber) -> None:
     """The bank said no: the intent waits for another payment method."""
+    if charge["balance_transaction"] is not None:
+        charge["failure_balance_transaction"] = balance.bounce(call, charge)["id"]
     charge.update(
         failure_code=why.code,
         failure_message=why.message,

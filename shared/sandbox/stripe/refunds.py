@@ -114,17 +114,12 @@ def fail(call: Call, refund: Json, reason: str = "lost_or_stolen_card") -> None:
 
 def tick(call: Call) -> None:
     """Banks give the answers that are due."""
-    due = [
-        (refund_id, kept["answer"]["fails"])
-        for refund_id, kept in call.book.hidden.items()
-        if "answer" in kept and kept["answer"]["at"] <= call.now
-    ]
-    for refund_id, fails in due:
+    for refund_id, answer in call.book.due("answer", call.now):
         refund = call.book.get("refund", refund_id)
-        if fails is None:
+        if answer["fails"] is None:
             finish(call, refund)
         else:
-            fail(call, refund, fails)
+            fail(call, refund, answer["fails"])
 
 
 def show(call: Call, object_id: str) -> Json:

@@ -67,6 +67,10 @@ class RunningStandin:
         call, session = session_of(self.standin, session_id)
         settle_delayed(call, session, fails=fails)
 
+    def booking(self, *, pending: bool = False, late: bool = False) -> None:
+        """Have delayed payments in the balance while they wait; book payments some seconds after they succeed."""
+        self.standin.book_pending, self.standin.book_late = pending, late
+
     def refund(self, of: str, amount: int | None = None) -> Json:
         """Refund by hand in the dashboard, without metadata: of a session, payment intent or charge."""
         return refund_by_hand(self.standin, of, amount)

@@ -52,6 +52,11 @@ class Book:
             raise missing(kind, object_id, param, 404 if param == "id" else 400)
         return found
 
+    def due(self, name: str, now: int) -> list[tuple[str, Json]]:
+        """What was put off under this name and is due: the object's id, and what was noted with `at`."""
+        noted = [(key, kept[name]) for key, kept in self.hidden.items() if name in kept]
+        return [(key, note) for key, note in noted if note["at"] <= now]
+
     def all(self, kind: str) -> list[Json]:
         """Every object of a kind, newest first, as Stripe lists them."""
         return list(reversed(self.tables.get(kind, {}).values()))

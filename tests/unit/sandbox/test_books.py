@@ -13,6 +13,7 @@ from shared.sandbox.stripe.errors import StripeError
 from shared.sandbox.stripe.running import RunningStandin, running_standin
 from tests.unit.sandbox.conftest import connected, kinds, paid_session, wishes
 from tests.unit.sandbox.test_disputes import FEE, balance_of
+from tests.unit.sandbox.test_switches import turn
 
 IBAN = "AT611904300234573201"
 
@@ -48,6 +49,36 @@ async def test_a_card_and_a_bank_account_are_booked_under_their_own_types(
     ]
     assert prefixes == ["ch", "py", "re", "re", "pyr", "pyr"]
     assert [(row.fee, len(row.fee_details)) for row in rows[:2]] == [(FEE, 1), (FEE, 1)]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_delayed_payment_may_be_in_the_balance_while_it_waits(
+    standin: RunningStandin, client: stripe.StripeClient, fails: bool
+) -> None:
+    """Stripe: balance transaction types; one that fails is booked back as payment_failure_refund."""
+    standin.booking(pending=True)
+    session = await client.v1.checkout.sessions.create_async(params=wishes())
+    await standin.pay(session.id, iban=IBAN)
+    assert [(row.type, row.status) for row in await movements(client)] == [("payment", "pending")]
+    standin.finish_delayed(session.id, fails=fails)
+    types = [row.type for row in await movements(client)]
+    assert types == ["payment", *(["payment_failure_refund"] if fails else [])]
+    assert await balance_of(client) == (0 if fails else 3000 - FEE)
+    charge = (await client.v1.charges.list_async()).data[0]
+    assert (charge.failure_balance_transaction is not None) == fails
+
+
+async def test_a_payment_may_be_booked_later(standin: RunningStandin, client: stripe.StripeClient) -> None:
+    """Stripe: asynchronous capture; the fee is not known yet when the session completes."""
+    await turn(standin, "booking", late=True)
+    session = await paid_session(standin, client)
+    charges: Any = {"payment_intent": session["payment_intent"]}
+    assert (await client.v1.charges.list_async(params=charges)).data[0].balance_transaction is None
+    assert await movements(client) == []
+    standin.set_clock(datetime.now(UTC) + timedelta(minutes=1))
+    (booked,) = await movements(client)
+    assert (await client.v1.charges.list_async(params=charges)).data[0].balance_transaction == booked.id
+    assert kinds(standin)[-1] == "charge.updated"
 
 
 async def test_movements_are_found_by_every_filter(
