@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 from sqlalchemy import text
@@ -67,7 +68,8 @@ class Outcome:
     """Payments of sessions that were still open at Stripe although their order was over."""
     webhooks: Counter[str] = field(default_factory=Counter)
     counts: dict[str, Counter[str]] = field(default_factory=dict)
-    repaired: Counter[str] = field(default_factory=Counter)
+    found: Counter[str] = field(default_factory=Counter)
+    """Differences by kind, as the reconciler found and repaired them in its one run."""
     complaints: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
@@ -85,7 +87,7 @@ class Outcome:
             f"calls to Stripe that failed: {words(self.faults)}",
             f"webhooks: {words(self.webhooks)}",
             f"buyers saw no answer or an error: {words(diary.answers)}",
-            f"repaired by the reconciler: {words(self.repaired)}",
+            f"found by the reconciler: {words(self.found)}",
             f"lost: {len(self.complaints) or 'nothing'}",
         ]
 
@@ -116,15 +118,17 @@ def _recover(parts: Parts, outcome: Outcome) -> None:
         if session["status"] == "complete" and session["payment_status"] == "unpaid":
             parts.stripe("/_test/finish-delayed", session=session["id"])
     _pass_time(parts)
-    outcome.repaired.update(_reconcile(parts, "--commit"))
+    for found in _reconcile(parts, "--commit"):
+        outcome.found[found["kind"]] += 1
     give_up = time.monotonic() + QUIET_SECONDS
-    while left := {name: number for name, number in parts.in_database(_unfinished).items() if number}:
+    while waiting := {name: number for name, number in parts.in_database(_unfinished).items() if number}:
         if time.monotonic() > give_up:
-            outcome.complaints.append(f"Not finished after {QUIET_SECONDS} s: {words(left)}.")
+            outcome.complaints.append(f"Not finished after {QUIET_SECONDS} s: {words(waiting)}.")
             break
         time.sleep(WORKER_ROUND)
         _pass_time(parts)
-    outcome.complaints += [f"The reconciler's second look: {kind}" for kind in _reconcile(parts)]
+    for left in _reconcile(parts):
+        outcome.complaints.append(f"The reconciler's second look: {left['words']}: {left['about']}")
 
 
 def _pass_time(parts: Parts) -> None:
@@ -136,17 +140,14 @@ async def _unfinished(sessions: Sessions) -> dict[str, int]:
         return {name: await session.scalar(text(query)) or 0 for name, query in UNFINISHED.items()}
 
 
-def _reconcile(parts: Parts, *options: str) -> list[str]:
-    """Kinds of what differed, one for each difference. Raises where the command itself fails."""
-    done = parts.command("reconcile", "--json", *options)
-    if "No such command" in done.stderr:  # INTERIM until the reconciler is merged
-        parts.stripe("/_test/redeliver", since=1)
-        return []
+def _reconcile(parts: Parts, *options: str) -> list[dict[str, Any]]:
+    """What differed, old or young. Raises where the command itself fails."""
+    done = parts.command("reconcile", "--json", "--grace", "0", *options)
     if done.returncode not in (0, 1):
-        raise RuntimeError(done.stderr)
-    kinds = [difference["kind"] for difference in json.loads(done.stdout)["differences"]]
-    assert bool(kinds) == (done.returncode == 1)
-    return kinds
+        raise RuntimeError(f"{done.stdout}\n{done.stderr}")
+    differences: list[dict[str, Any]] = json.loads(done.stdout)["differences"]
+    assert bool(differences) == (done.returncode == 1)
+    return differences
 
 
 def _prove(parts: Parts, outcome: Outcome) -> None:
