@@ -131,6 +131,12 @@ class SqlCalendarService:
         """See CalendarService."""
         return await queries.pages_of_member(session, user_id=user_id)
 
+    async def members_of_pages(
+        self, session: AsyncSession, page_ids: Sequence[UUID]
+    ) -> list[tuple[UUID, UUID, PageRole]]:
+        """See CalendarService."""
+        return await queries.members_of_pages(session, page_ids)
+
     async def orders_by_ticket_code(self, session: AsyncSession, *, page_id: UUID, code: str) -> list[UUID]:
         """See CalendarService."""
         return await queries.orders_by_code(session, page_id=page_id, code=code)

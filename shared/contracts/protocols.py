@@ -189,6 +189,12 @@ class CalendarService(Protocol):
         """The pages a user works for, by name."""
         ...
 
+    async def members_of_pages(
+        self, session: AsyncSession, page_ids: Sequence[UUID]
+    ) -> list[tuple[UUID, UUID, PageRole]]:
+        """Who works for these pages: page, user, role, by page and user."""
+        ...
+
     async def orders_by_ticket_code(self, session: AsyncSession, *, page_id: UUID, code: str) -> list[UUID]:
         """Orders on this page that hold the ticket with this door code; for the organizer's search."""
         ...

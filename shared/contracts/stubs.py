@@ -271,6 +271,12 @@ class StubCalendarService:
         mine = [(self.pages[page], role) for user, page, role in self.members if user == user_id]
         return sorted(mine, key=lambda pair: (pair[0].name, pair[0].id))
 
+    async def members_of_pages(
+        self, _session: AsyncSession, page_ids: Sequence[UUID]
+    ) -> list[tuple[UUID, UUID, PageRole]]:
+        """See CalendarService."""
+        return sorted((page, user, role) for user, page, role in self.members if page in page_ids)
+
     async def orders_by_ticket_code(self, _session: AsyncSession, *, page_id: UUID, code: str) -> list[UUID]:
         """See CalendarService."""
         found = self._find(lambda t: t.page_id == page_id and t.code == code.strip().upper())
