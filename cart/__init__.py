@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from cart import inbox, refunds
+from cart import cancelled_entries, inbox, refunds
 from cart.release import release_lapsed
 from cart.service import SqlCartService
 from cart.till import Till
@@ -29,4 +29,12 @@ def init_app(app: Tillgate) -> None:
     async def due_refunds(now: datetime) -> int:
         return await refunds.send_due(app.database.sessions, app.services.payments, now=now)
 
-    app.sweeps.update(lapsed_orders=lapsed_orders, webhooks=webhooks_left_over, refunds=due_refunds)
+    async def orders_of_cancelled_entries(now: datetime) -> int:
+        return await cancelled_entries.unwind(app.database.sessions, till(), now=now)
+
+    app.sweeps.update(
+        lapsed_orders=lapsed_orders,
+        webhooks=webhooks_left_over,
+        refunds=due_refunds,
+        cancelled_entries=orders_of_cancelled_entries,
+    )

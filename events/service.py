@@ -83,9 +83,11 @@ class SqlCalendarService:
         """See CalendarService."""
         return await tickets.block(session, order_id, blocked=blocked)
 
-    async def orders_of_cancelled_entries(self, session: AsyncSession, *, limit: int) -> list[UUID]:
+    async def orders_of_cancelled_entries(
+        self, session: AsyncSession, *, after: UUID | None = None, limit: int
+    ) -> list[UUID]:
         """See CalendarService."""
-        return await checks.orders_of_cancelled_entries(session, limit=limit)
+        return await checks.orders_of_cancelled_entries(session, after=after, limit=limit)
 
     async def orders_holding_tickets(
         self, session: AsyncSession, *, after: UUID | None, limit: int

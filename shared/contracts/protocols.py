@@ -151,8 +151,13 @@ class CalendarService(Protocol):
         """Put the overlay of a dispute on an order's tickets, or take it off; returns how many changed (spec: H4)."""
         ...
 
-    async def orders_of_cancelled_entries(self, session: AsyncSession, *, limit: int) -> list[UUID]:
-        """Orders that still hold tickets of a cancelled entry, oldest first: each is to be released or refunded."""
+    async def orders_of_cancelled_entries(
+        self, session: AsyncSession, *, after: UUID | None = None, limit: int
+    ) -> list[UUID]:
+        """Orders that still hold tickets of a cancelled entry, by id: each is to be released or refunded.
+
+        `after` continues behind an order: one whose turn has not come keeps no other from it.
+        """
         ...
 
     async def orders_holding_tickets(

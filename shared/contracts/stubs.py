@@ -208,14 +208,17 @@ class StubCalendarService:
             self._set(ticket, blocked=blocked)
         return len(changed)
 
-    async def orders_of_cancelled_entries(self, _session: AsyncSession, *, limit: int) -> list[UUID]:
+    async def orders_of_cancelled_entries(
+        self, _session: AsyncSession, *, after: UUID | None = None, limit: int
+    ) -> list[UUID]:
         """See CalendarService."""
         held = self._find(
             lambda t: (
                 t.state in STOCK_STATES and self.types[t.ticket_type_id].entry.state is EntryState.CANCELLED
             )
         )
-        return list(dict.fromkeys(ticket.order_id for ticket in held if ticket.order_id is not None))[:limit]
+        orders = {ticket.order_id for ticket in held if ticket.order_id is not None}
+        return sorted(order_id for order_id in orders if after is None or order_id > after)[:limit]
 
     async def orders_holding_tickets(
         self, _session: AsyncSession, *, after: UUID | None, limit: int
