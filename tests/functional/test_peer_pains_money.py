@@ -277,6 +277,31 @@ async def test_webhook_address_with_a_slash(road: Road, path: str) -> None:
     assert (await road.world.order(order_id)).state == OrderState.PAID
 
 
+async def test_refund_of_a_double_payment_leaves_the_order_valid(shop: Shop) -> None:
+    """Refunding a double payment kills the valid order: pretix 343 (spec: H2).
+
+    Only the second payment goes back: the order stays paid, its ticket keeps its code, the buyer is told why.
+    """
+    kind = await shop.world.sell(capacity=1, cost=1100)
+    client = await shop.buyer_with(kind)
+    order_id, session_id = await shop.order_of(client)
+    first = shop.payments.pay(session_id)
+    await shop.world.settle(first)
+    ticket = f"/tickets/{await shop.ticket_of(order_id)}"
+    before = await page_of(await client.get(ticket))
+    second = shop.payments.pay_again(session_id)
+    await shop.world.settle(second)
+    await shop.app.sweeps["refunds"](shop.clock.now())
+    assert [(made.payment_intent, made.amount) for made in shop.payments.made_refunds] == [
+        (second.payment_intent, 1100)
+    ]
+    assert (await shop.world.order(order_id)).state == OrderState.PAID
+    assert await page_of(await client.get(ticket)) == before
+    assert "Show this at the door" in before
+    page = await page_of(await client.get(f"/orders/{order_id}"))
+    assert "the second payment goes back in full. €11.00 was refunded to you." in page
+
+
 async def all_orders(shop: Shop) -> list[Order]:
     """All orders, oldest first."""
     async with shop.database.sessions() as session:
