@@ -1,12 +1,21 @@
 """Money: the cart, orders, checkout attempts, payments, refunds and the ledger. Never imports events."""
 
 from datetime import datetime
+from typing import Protocol
 
 from cart import cancelled_entries, inbox, refunds
+from cart.reconcile.run import reconcile_hourly
 from cart.release import release_lapsed
 from cart.service import SqlCartService
 from cart.till import Till
-from shared.web import Tillgate
+from shared.database import Sessions
+from shared.web import Sweep, Tillgate
+
+
+class Process(Protocol):
+    """Due work of the cart: looks for what is due at `now` (UTC), does it, says how much there was."""
+
+    async def __call__(self, sessions: Sessions, till: Till, *, now: datetime) -> int: ...
 
 
 def init_app(app: Tillgate) -> None:
@@ -20,21 +29,19 @@ def init_app(app: Tillgate) -> None:
     def till() -> Till:
         return Till(app.services.calendar, app.services.payments, app.settings.public_url)
 
-    async def lapsed_orders(now: datetime) -> int:
-        return await release_lapsed(app.database.sessions, till(), now=now)
+    def due(process: Process) -> Sweep:
+        async def sweep(now: datetime) -> int:
+            return await process(app.database.sessions, till(), now=now)
 
-    async def webhooks_left_over(now: datetime) -> int:
-        return await inbox.process_left_over(app.database.sessions, till(), now=now)
+        return sweep
 
     async def due_refunds(now: datetime) -> int:
         return await refunds.send_due(app.database.sessions, app.services.payments, now=now)
 
-    async def orders_of_cancelled_entries(now: datetime) -> int:
-        return await cancelled_entries.unwind(app.database.sessions, till(), now=now)
-
     app.sweeps.update(
-        lapsed_orders=lapsed_orders,
-        webhooks=webhooks_left_over,
+        lapsed_orders=due(release_lapsed),
+        webhooks=due(inbox.process_left_over),
         refunds=due_refunds,
-        cancelled_entries=orders_of_cancelled_entries,
+        cancelled_entries=due(cancelled_entries.unwind),
+        reconcile=due(reconcile_hourly),
     )
