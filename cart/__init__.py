@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from cart import inbox, refunds
+from cart import health, inbox, refunds
+from cart.checks import CheckSweep
 from cart.release import release_lapsed
 from cart.service import SqlCartService
 from cart.till import Till
@@ -11,7 +12,7 @@ from shared.web import Tillgate
 
 def init_app(app: Tillgate) -> None:
     """Fill services.cart, register the pages and the due work."""
-    from cart import api, office_routes, routes, webhooks  # noqa: F401 - registers on the blueprint
+    from cart import api, office_routes, operator_routes, routes, webhooks  # noqa: F401 - registers on the blueprint
 
     app.services.cart = SqlCartService(app.services)
     app.register_blueprint(routes.blueprint)
@@ -29,4 +30,12 @@ def init_app(app: Tillgate) -> None:
     async def due_refunds(now: datetime) -> int:
         return await refunds.send_due(app.database.sessions, app.services.payments, now=now)
 
+    check_sweep = CheckSweep(app.database.sessions, app.settings.public_url)
+
+    async def checks(now: datetime) -> int:
+        return await check_sweep.run(app.services.payments, now) if app.services.filled("payments") else 0
+
+    app.sweeps["checks"] = checks
+    app.health_facts["money"] = health.money_facts
+    app.figures.update(health.FIGURES)
     app.sweeps.update(lapsed_orders=lapsed_orders, webhooks=webhooks_left_over, refunds=due_refunds)

@@ -16,6 +16,7 @@ from stripe import StripeClient
 from shared.contracts.protocols import (
     ChargeDisputed,
     CustomerGone,
+    KeyRefused,
     PaymentsRefused,
     PaymentsUnavailable,
 )
@@ -33,6 +34,9 @@ PER_CALL = 100  # the most that Stripe lists at once
 # Only these say no about the request itself. A wrong key (401), a busy idempotency key (409), a rate limit or a 5xx say
 # nothing about whether a session exists, so they never count as "there is none".
 FINAL = (stripe.InvalidRequestError, stripe.CardError)
+# A key that was rolled or revoked (401), or a restricted one that may not do this (403): nobody can pay until it is
+# changed, and nothing else is said about the request.
+KEY_PROBLEMS = (stripe.AuthenticationError, stripe.PermissionError)
 
 
 class StripeConnection:
@@ -82,6 +86,9 @@ async def answer(call: Awaitable[T]) -> T:
     try:
         return await call
     except stripe.StripeError as error:
+        if isinstance(error, KEY_PROBLEMS):
+            log.error("stripe does not accept our key", error=str(error))  # noqa: TRY400 - the message says it all
+            raise KeyRefused from error
         if not isinstance(error, FINAL):
             log.warning("stripe did not answer", error=str(error), ms=_ms(started))
             raise PaymentsUnavailable from error
