@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
 
-from sqlalchemy import func, select, text
+from sqlalchemy import DateTime, Text, and_, cast, column, func, select, table
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.models import Heartbeat, OutgoingMail
@@ -28,6 +28,10 @@ class Level(IntEnum):
     """Somebody should look today."""
     ALARM = 2
     """Money or tickets are at stake: somebody should look now."""
+
+
+_STATUS, _EXECUTE_AFTER = cast(column("status"), Text), column("execute_after", DateTime(timezone=True))
+"""Of PgQueuer's own table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +127,13 @@ async def worker_fact(session: AsyncSession, now: datetime) -> Fact:
 
 
 async def _jobs(session: AsyncSession, now: datetime) -> list[Fact]:
-    query = text(
-        "SELECT count(*) FILTER (WHERE due), min(execute_after) FILTER (WHERE due),"
-        " count(*) FILTER (WHERE status = 'failed')"
-        " FROM (SELECT *, status = 'queued' AND execute_after <= :now AS due FROM pgqueuer) jobs"
-    )
-    count, oldest, held = (await session.execute(query, {"now": now})).one()
+    due = and_(_STATUS == "queued", now >= _EXECUTE_AFTER)
+    query = select(
+        func.count().filter(due),
+        func.min(_EXECUTE_AFTER).filter(due),
+        func.count().filter(_STATUS == "failed"),
+    ).select_from(table("pgqueuer"))
+    count, oldest, held = (await session.execute(query)).one()
     facts = [waiting("jobs", "job", "jobs", count, oldest, now)]
     if held:
         words = f"{counted(held, 'job')} failed five times. The sweeps go on without them; the log says why."

@@ -1,6 +1,6 @@
 """Facts of money health: each is silent while all is well and speaks up when it is not (spec: H8)."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,9 +23,9 @@ PAID, REFUND = "checkout.session.completed", "charge.refunded"
 
 
 @pytest.fixture
-async def world(sessions: Sessions, clock: ManualClock) -> AsyncIterator[World]:
+def world(sessions: Sessions, clock: ManualClock) -> World:
     """A till on this test's database."""
-    yield World(sessions, clock)
+    return World(sessions, clock)
 
 
 def came(at: datetime, kind: str = PAID, **values: Any) -> WebhookEvent:
@@ -137,7 +137,7 @@ async def test_events_left_over_and_unmatched(sessions: Sessions, clock: ManualC
 
 
 async def test_stuck_refunds_are_seen(world: World, clock: ManualClock) -> None:
-    """Failed is an alarm until somebody has solved it; slow or disputed is worth a look (peers: Hi.Events 1067, 876)."""
+    """Failed is an alarm until it is solved, slow or disputed is worth a look (peers: Hi.Events 1067, 876)."""
     kind = await world.sell()
     _, _, session_id = await world.bought(kind)
     facts = world.payments.pay(session_id)
