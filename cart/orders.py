@@ -146,16 +146,6 @@ async def orders_of_user(session: AsyncSession, user_id: UUID, *, limit: int = 1
     return list(rows)
 
 
-async def open_orders(session: AsyncSession, user_id: UUID) -> list[Order]:
-    """A user's unfinished checkouts that still hold stock, oldest first; without their lines."""
-    rows = await session.scalars(
-        select(Order)
-        .where(Order.user_id == user_id, Order.state == OrderState.PENDING)
-        .order_by(Order.created_at, Order.id)
-    )
-    return list(rows)
-
-
 async def live_orders(session: AsyncSession, user_id: UUID, *, fingerprint: str) -> list[Order]:
     """A user's unfinished checkouts, and the orders that this very cart has already become, oldest first."""
     of_cart = and_(Order.fingerprint == fingerprint, Order.state.in_(LIVE))

@@ -5,7 +5,7 @@ from uuid import UUID
 from quart import Blueprint, flash, g, jsonify, render_template, request
 from quart.typing import ResponseReturnValue
 
-from cart import checkout, complete, orders
+from cart import checkout, complete, lapsed, orders
 from cart.order_page import OrderView, order_view
 from cart.quote import fingerprint
 from cart.refunds import REASON_WORDS
@@ -55,6 +55,8 @@ async def _show_cart(
     session = db_session()
     summary = await shop().services.cart.cart_summary(session, user_id=user.id)
     g.badge_count = summary.count
+    moment = now()
+    about = await lapsed.orders_about_cart(session, user.id, now=moment)
     lines = {str(line.ref_id) for line in summary.lines}
     elsewhere = (text for ref, text in (errors or {}).items() if ref not in lines)
     body = await render_template(
@@ -62,10 +64,11 @@ async def _show_cart(
         summary=summary,
         fingerprint=fingerprint(summary.lines),
         page_fingerprints={group.page.id: fingerprint(group.lines) for group in summary.groups},
-        open_orders=await orders.open_orders(session, user.id),
+        open_orders=[order for order in about if order.state == OrderState.PENDING],
+        lapses=lapsed.lapses(about, summary),
         errors=errors or {},
         notice=notice or " ".join(elsewhere),
-        now=now(),
+        now=moment,
     )
     return body, status
 

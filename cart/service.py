@@ -1,5 +1,6 @@
 """SqlCartService: what cart offers the other rooms (contracts.protocols.CartService)."""
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from uuid import UUID
 
@@ -8,9 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart.models import Order, OrderLine
 from cart.summary import summary_of_tickets
-from shared.contracts.dtos import CartSummaryDTO, EntrySalesDTO
+from shared.contracts.dtos import CartSummaryDTO, EntrySalesDTO, HoldDTO
 from shared.contracts.states import OrderState
 from shared.services import Services
+
+HOLDING = (OrderState.PENDING, OrderState.PROCESSING)
 
 
 class SqlCartService:
@@ -44,12 +47,19 @@ class SqlCartService:
         )
         return {row.entry_id: EntrySalesDTO(row.entry_id, int(row.revenue), row.orders) for row in rows}
 
-    async def open_order_href(self, session: AsyncSession, *, user_id: UUID) -> str | None:
-        """Address of the newest unfinished checkout of a user."""
-        order_id = await session.scalar(
-            select(Order.id)
-            .where(Order.user_id == user_id, Order.state == OrderState.PENDING)
-            .order_by(Order.created_at.desc())
-            .limit(1)
+    async def open_holds(self, session: AsyncSession, *, user_id: UUID) -> list[HoldDTO]:
+        """The user's orders that hold stock and are not paid yet, newest first."""
+        rows = await session.execute(
+            select(Order.id, Order.state, Order.reserved_until, OrderLine.ref_id, OrderLine.quantity)
+            .join(OrderLine, OrderLine.order_id == Order.id)
+            .where(Order.user_id == user_id, Order.state.in_(HOLDING))
+            .order_by(Order.created_at.desc(), Order.id.desc())
         )
-        return f"/orders/{order_id}" if order_id else None
+        holds: dict[UUID, HoldDTO] = {}
+        quantities: dict[UUID, Counter[UUID]] = defaultdict(Counter)
+        for order_id, state, until, ref_id, quantity in rows:
+            quantities[order_id][ref_id] += quantity
+            holds[order_id] = HoldDTO(
+                order_id, f"/orders/{order_id}", OrderState(state), until, quantities[order_id]
+            )
+        return list(holds.values())

@@ -44,6 +44,7 @@ def _ticket_line(tickets: list[TicketDTO]) -> CartLineDTO:
         unit_cost=first.cost,
         currency=first.currency,
         hold_minutes=first.hold_minutes,
+        entry_cancelled=first.entry_cancelled,
     )
 
 

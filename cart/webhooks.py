@@ -8,7 +8,8 @@ from cart.routes import blueprint, till
 from shared.web import now, shop
 
 
-@blueprint.post("/webhooks/stripe")
+# with a slash at its end too: Stripe does not follow the redirect that such an address would otherwise be answered
+@blueprint.post("/webhooks/stripe", strict_slashes=False)
 async def stripe_webhook() -> ResponseReturnValue:
     """Store the event and carry it out (spec: C5). 400 for a bad signature; 500 makes Stripe send it again."""
     body = await request.get_data(cache=True, as_text=False, parse_form_data=False)

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from shared.contracts.dtos import TicketDTO
+from shared.contracts.states import TicketState
 
 LINE = 75  # octets in a line, RFC 5545 section 3.1
 
@@ -22,10 +23,15 @@ def calendar_file(ticket: TicketDTO, *, url: str, now: datetime) -> str:
         f"LOCATION:{_text(ticket.place)}",
         f"DESCRIPTION:{_text(f'{ticket.ticket_type_name}, {ticket.page_name}: {url}')}",
         f"URL:{url}",
+        f"STATUS:{'CANCELLED' if _is_off(ticket) else 'CONFIRMED'}",
         "END:VEVENT",
         "END:VCALENDAR",
     ]
     return "".join(f"{_fold(line)}\r\n" for line in lines)
+
+
+def _is_off(ticket: TicketDTO) -> bool:
+    return ticket.entry_cancelled or ticket.state is TicketState.CANCELLED
 
 
 def _stamp(at: datetime) -> str:

@@ -52,7 +52,9 @@ class Choice:
 def short_message(error: AppError) -> str:
     """An error as it reads at a field, beside the ticket's name."""
     if isinstance(error, SoldOut):
-        left = error.lines[0].left
+        left, yours = error.lines[0].left, error.lines[0].yours
+        if yours:
+            return f"{yours} {'is' if yours == 1 else 'are'} held for you already, and {left or 'no'} more can be had."
         return f"Only {left} left." if left else "Sold out. It may come free if another buyer does not pay."
     return error.message
 

@@ -1,7 +1,9 @@
 """What a ticket type offers at a moment: price, sale window, how many are left. Used by all that sells."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -51,6 +53,13 @@ class Offer:
     entry_pool_id: UUID
     entry_capacity: int | None
     entry_allocated: int
+
+    @property
+    def scarcest(self) -> UUID:
+        """The type, or the entry where that is what has fewer left."""
+        room_of_type = math.inf if self.capacity is None else self.capacity - self.allocated
+        room = math.inf if self.entry_capacity is None else self.entry_capacity - self.entry_allocated
+        return self.entry_id if room <= room_of_type else self.ticket_type_id
 
     @property
     def left(self) -> int | None:
@@ -161,6 +170,22 @@ def shortages(
     return lines
 
 
+async def add_own_holds(
+    session: AsyncSession, lines: Sequence[SoldOutLine], offers: Mapping[UUID, Offer], *, user_id: UUID
+) -> list[SoldOutLine]:
+    """The same lines with what the buyer holds of them already: nobody is told "sold out" because of themselves."""
+    entries = {offers[line.ticket_type_id].entry_id for line in lines}
+    rows = await session.execute(
+        select(Ticket.entry_id, Ticket.ticket_type_id).where(
+            Ticket.entry_id.in_(entries), sql("state = 'reserved'"), Ticket.user_id == user_id
+        )
+    )
+    own = Counter(place for row in rows for place in row)  # places in an entry, and of them in a type
+    return [
+        replace(line, yours=0 if line.closed else own[offers[line.ticket_type_id].scarcest]) for line in lines
+    ]
+
+
 def sold_out_line(offer: Offer, wanted: int, *, closed: bool) -> SoldOutLine:
     """What the buyer is told about a type that does not fit."""
     return SoldOutLine(
@@ -170,6 +195,7 @@ def sold_out_line(offer: Offer, wanted: int, *, closed: bool) -> SoldOutLine:
         wanted=wanted,
         left=0 if closed else offer.left or 0,
         closed=closed,
+        yours=0,
     )
 
 

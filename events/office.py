@@ -46,11 +46,11 @@ async def pages_of_seller(session: AsyncSession, *, user_id: UUID) -> list[PageD
     return [page for page, role in members if role in SELLERS]
 
 
-async def page_of_seller(session: AsyncSession, *, user_id: UUID, slug: str) -> PageDTO:
-    """The page at this address. Raises NotFound unless the user is owner or staff."""
-    for page in await pages_of_seller(session, user_id=user_id):
-        if page.slug == slug:
-            return page
+async def page_and_role(session: AsyncSession, *, user_id: UUID, slug: str) -> tuple[PageDTO, PageRole]:
+    """The page at this address, and as what the user works there. Raises NotFound unless as owner or staff."""
+    for page, role in await pages_of_member(session, user_id=user_id):
+        if page.slug == slug and role in SELLERS:
+            return page, role
     raise NotFound
 
 

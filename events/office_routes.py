@@ -1,13 +1,15 @@
 """The organizer's first look: their pages, and the entries of one with their sales. Anything else is 404."""
 
-from quart import render_template
+from quart import flash, render_template, request
 from quart.typing import ResponseReturnValue
 
-from events.office import entries_of_page, page_of_seller, pages_of_seller
-from events.routes import blueprint
-from shared.contracts.states import EntryState
+from events.cancelling import cancel_entry, check_title, entry_of_owner
+from events.office import entries_of_page, page_and_role, pages_of_seller
+from events.routes import blueprint, catalogue
+from shared.contracts.states import EntryState, PageRole
+from shared.errors import Invalid
 from shared.identity.guard import require_user
-from shared.web import db_session, now, shop
+from shared.web import db_session, now, see_other, shop
 
 ENTRY_WORDS = {EntryState.DRAFT: "Draft", EntryState.CONFIRMED: "On sale", EntryState.CANCELLED: "Cancelled"}
 
@@ -25,7 +27,7 @@ async def organizer_page(page: str) -> ResponseReturnValue:
     """A page's entries: capacity, in carts, reserved, confirmed, checked in, revenue."""
     user = await require_user()
     session = db_session()
-    shown = await page_of_seller(session, user_id=user.id, slug=page)
+    shown, role = await page_and_role(session, user_id=user.id, slug=page)
     sales = await shop().services.cart.entry_sales(session, page_id=shown.id)
     rows = await entries_of_page(session, page_id=shown.id)
     revenue = {row.id: sales[row.id].revenue_minor if row.id in sales else 0 for row in rows}
@@ -35,5 +37,45 @@ async def organizer_page(page: str) -> ResponseReturnValue:
         rows=rows,
         revenue=revenue,
         state_words=ENTRY_WORDS,
+        may_cancel=role is PageRole.OWNER,
         now=now(),
     )
+
+
+@blueprint.get("/organizer/<page>/entries/<entry>/cancel")
+async def ask_cancel(page: str, entry: str) -> ResponseReturnValue:
+    """What cancelling an event means, in words and numbers, before it is done."""
+    return await _show_cancel(page, entry)
+
+
+@blueprint.post("/organizer/<page>/entries/<entry>/cancel")
+async def cancel(page: str, entry: str) -> ResponseReturnValue:
+    """Cancel an event whose title was typed; once more changes nothing."""
+    user = await require_user()
+    session = db_session()
+    shown, row = await entry_of_owner(session, user_id=user.id, page_slug=page, slug=entry)
+    typed = (await request.form).get("title", "")
+    try:
+        check_title(row, typed)
+    except Invalid as error:
+        return await _show_cancel(page, entry, status=error.status, typed=typed, problem=error.message)
+    done = await cancel_entry(session, entry_id=row.id, actor=f"user:{user.id}", now=now())
+    catalogue().forget()
+    await flash(
+        f"{row.title} is cancelled. What was paid for it goes back to its buyers now."
+        if done
+        else f"{row.title} was cancelled already.",
+        "ok",
+    )
+    return see_other(f"/organizer/{shown.slug}")
+
+
+async def _show_cancel(
+    page: str, entry: str, *, status: int = 200, typed: str = "", problem: str = ""
+) -> tuple[str, int]:
+    user = await require_user()
+    shown, row = await entry_of_owner(db_session(), user_id=user.id, page_slug=page, slug=entry)
+    body = await render_template(
+        "events/cancel.html", page=shown, entry=row, typed=typed, problem=problem, now=now()
+    )
+    return body, status

@@ -12,7 +12,14 @@ from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from events.models import Ticket
-from events.offers import Offer, SaleState, has_lapsed_holds, lock_user_and_read_offers, sold_out_line
+from events.offers import (
+    Offer,
+    SaleState,
+    add_own_holds,
+    has_lapsed_holds,
+    lock_user_and_read_offers,
+    sold_out_line,
+)
 from shared.contracts.protocols import SoldOut
 from shared.contracts.states import TicketState
 from shared.database import Sessions, lock_user
@@ -45,7 +52,7 @@ async def set_quantity(
         raise NotFound
     pending = await _lock_pending(session, user_id)
     before = len(pending.get(ticket_type_id, ()))
-    await _check(session, offers[ticket_type_id], pending, quantity, now=now)
+    await _check(session, offers[ticket_type_id], pending, quantity, user_id=user_id, now=now)
     await _apply(session, offers[ticket_type_id], pending, quantity, user_id=user_id)
     return before
 
@@ -64,7 +71,7 @@ async def add(
             continue
         quantity = len(pending.get(type_id, ())) + number
         try:
-            await _check(session, offer, pending, quantity, now=now)
+            await _check(session, offer, pending, quantity, user_id=user_id, now=now)
         except AppError as error:
             refused[type_id] = error
         else:
@@ -117,7 +124,7 @@ async def _lock_pending(session: AsyncSession, user_id: UUID) -> Pending:
 
 
 async def _check(
-    session: AsyncSession, offer: Offer, pending: Pending, quantity: int, *, now: datetime
+    session: AsyncSession, offer: Offer, pending: Pending, quantity: int, *, user_id: UUID, now: datetime
 ) -> None:
     before = len(pending.get(offer.ticket_type_id, ()))
     in_cart = sum(len(ids) for ids in pending.values())
@@ -127,7 +134,8 @@ async def _check(
         and is_short(offer, quantity)
         and not await has_lapsed_holds(session, offer.entry_id, now=now)
     ):
-        raise SoldOut([sold_out_line(offer, quantity, closed=False)])
+        line = sold_out_line(offer, quantity, closed=False)
+        raise SoldOut(await add_own_holds(session, [line], {offer.ticket_type_id: offer}, user_id=user_id))
 
 
 def check_number(offer: Offer, quantity: int, *, before: int = 0, in_cart: int = 0, now: datetime) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from events.models import Calendar, Entry, Page, PageMember, Ticket, TicketType
 from shared.contracts.dtos import PageDTO, TicketDTO
-from shared.contracts.states import PageRole, TicketState
+from shared.contracts.states import EntryState, PageRole, TicketState
 from shared.money import to_major
 
 # made once: to compose it costs as much as to send it
@@ -35,6 +35,7 @@ _TICKETS = (
         Ticket.order_id,
         Ticket.reserved_until,
         func.coalesce(TicketType.hold_minutes, Page.hold_minutes).label("hold_minutes"),
+        (Entry.state == EntryState.CANCELLED).label("entry_cancelled"),
         Ticket.blocked,
         Ticket.confirmed_at,
         Ticket.checked_in_at,

@@ -8,7 +8,7 @@ from quart import Blueprint, Response, render_template, request, session
 from quart.typing import ResponseReturnValue
 
 from events import choice as choices
-from events import keeping, pending
+from events import keeping, own_holds, pending
 from events.calendar_file import calendar_file
 from events.catalogue import Catalogue, Snapshot
 from events.choice import Choice
@@ -23,7 +23,8 @@ from shared.web import db_session, now, see_other, shop, wants_fragment
 
 blueprint = Blueprint("events", __name__)
 
-PUBLIC_STATES = (TicketState.CONFIRMED, TicketState.CHECKED_IN, TicketState.CANCELLED)
+OPENING_STATES = (TicketState.CONFIRMED, TicketState.CHECKED_IN)
+PUBLIC_STATES = (*OPENING_STATES, TicketState.CANCELLED)
 OWN_STATES = (TicketState.PENDING, TicketState.RESERVED)
 
 
@@ -120,8 +121,11 @@ async def _entry(page: str, slug: str) -> tuple[EntryView, Snapshot]:
 
 
 async def _entry_context(shown: EntryView, chosen: Choice) -> dict[str, object]:
-    """What the entry's page and its buy form need; the unfinished checkout of who is signed in."""
+    """What the entry's page and its buy form need; the unfinished checkouts of who is signed in."""
     user, moment = await current_user(), now()
+    holds = await shop().services.cart.open_holds(db_session(), user_id=user.id) if user else []
+    own = own_holds.of_entry(shown, holds)
+    held = own_holds.numbers(shown, holds, moment)
     types = [(kind.offer, kind.text, stand_of_type(shown, kind, moment)) for kind in shown.types]
     prices = {offer.ticket_type_id: offer.price or 0 for offer, _, _ in types}
     return {
@@ -132,9 +136,13 @@ async def _entry_context(shown: EntryView, chosen: Choice) -> dict[str, object]:
         "choice": chosen,
         "chosen_total": sum(prices[type_id] * number for type_id, number in chosen.numbers.items()),
         "over": moment >= shown.ends_at,
-        "open_order": await shop().services.cart.open_order_href(db_session(), user_id=user.id)
-        if user
-        else None,
+        "own_holds": own,
+        "held": held,
+        "may_come_free": any(
+            stand.kind == "may_come_free" and offer.ticket_type_id not in held for offer, _, stand in types
+        ),
+        "open_elsewhere": next((hold.href for hold in holds if hold not in [one.hold for one in own]), None),
+        "now": moment,
     }
 
 
@@ -147,7 +155,8 @@ async def _show_again(shown: EntryView, chosen: Choice) -> tuple[str, int]:
 async def ticket(ticket_id: UUID) -> ResponseReturnValue:
     """A ticket by its address that cannot be guessed; its code as a QR code once it is confirmed."""
     shown = await _ticket(ticket_id)
-    code = shown.code if shown.state in (TicketState.CONFIRMED, TicketState.CHECKED_IN) else None
+    opens = shown.state in OPENING_STATES and not shown.entry_cancelled and not shown.blocked
+    code = shown.code if opens else None
     body = await render_template(
         "events/ticket.html", ticket=shown, page=shown.page, qr=qr_image(code) if code else ""
     )

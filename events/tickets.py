@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from events import stock
 from events.models import Entry, Ticket, TicketType
-from events.offers import OFFER_COLUMNS, Offer, join_offer, read_offers, shortages
+from events.offers import OFFER_COLUMNS, Offer, add_own_holds, join_offer, read_offers, shortages
 from events.pending import check_per_order
 from shared.contracts.dtos import counts_by_type
 from shared.contracts.protocols import Confirmation, SoldOut
@@ -55,7 +55,7 @@ async def claim(
     for type_id, number in wanted.items():
         check_per_order(offers[type_id], number)
     if lines := shortages(offers, wanted, now=now):
-        raise SoldOut(lines)
+        raise SoldOut(await add_own_holds(session, lines, offers, user_id=user_id))
     if not await stock.take(
         session,
         ticket_ids=list(tickets),
@@ -64,7 +64,9 @@ async def claim(
         reserved_until=reserved_until,
     ):
         # somebody was faster between the two statements; the pools are locked now, so this reading is exact
-        raise SoldOut(shortages(await read_offers(session, set(wanted)), wanted, now=now))
+        offers = await read_offers(session, set(wanted))
+        lines = shortages(offers, wanted, now=now)
+        raise SoldOut(await add_own_holds(session, lines, offers, user_id=user_id))
 
 
 async def confirm(session: AsyncSession, order_id: UUID) -> Confirmation:

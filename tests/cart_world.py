@@ -13,11 +13,12 @@ from cart.quote import fingerprint
 from cart.service import SqlCartService
 from cart.settle import Settled
 from cart.till import Till
-from events.models import Pool, TicketType
+from events.cancelling import cancel_entry
+from events.models import PageMember, Pool, TicketType
 from events.service import SqlCalendarService
 from shared.clock import ManualClock
 from shared.contracts.facts import SessionFacts
-from shared.contracts.states import OrderState
+from shared.contracts.states import OrderState, PageRole
 from shared.contracts.stub_payments import StubPayments
 from shared.database import Sessions
 from shared.models import OutgoingMail
@@ -52,6 +53,18 @@ class World:
             )
             ticket_type = await event_rows.add_type(session, entry, **values)  # type: ignore[arg-type]
             return ticket_type.id
+
+    async def employ(self, type_id: UUID, user_id: UUID, role: PageRole = PageRole.OWNER) -> None:
+        """Give somebody a role on the page that sells this type."""
+        async with self.sessions.begin() as session:
+            page_id = (await session.get_one(TicketType, type_id)).page_id
+            session.add(PageMember(page_id=page_id, user_id=user_id, role=role))
+
+    async def cancel(self, type_id: UUID) -> None:
+        """The event of this type does not take place."""
+        async with self.sessions.begin() as session:
+            entry_id = (await session.get_one(TicketType, type_id)).entry_id
+            await cancel_entry(session, entry_id=entry_id, actor="operator", now=self.clock.now())
 
     async def buyer(self) -> UUID:
         """Somebody who has signed in."""

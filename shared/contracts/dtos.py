@@ -1,13 +1,13 @@
 """Frozen data that crosses the boundary between events and cart. Costs are Decimal major units with their currency."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from shared.contracts.states import TicketState
+from shared.contracts.states import OrderState, TicketState
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,8 @@ class TicketDTO:
     reserved_until: datetime | None
     hold_minutes: int
     """How long a claim of this ticket holds stock: its type's, else its page's (spec: H10)."""
+    entry_cancelled: bool = False
+    """The event does not take place: the ticket can't be bought, and opens no door."""
     blocked: bool = False
     """A dispute has withdrawn the money: the state stays underneath, the door stays shut (spec: H4)."""
     confirmed_at: datetime | None = None
@@ -96,6 +98,8 @@ class SoldOutLine:
     left: int
     closed: bool
     """The entry does not sell (cancelled, not confirmed, sale window over)."""
+    yours: int
+    """How many of the places that are missing this very buyer holds by a checkout that is not finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,8 @@ class CartLineDTO:
     unit_cost: Decimal
     currency: str
     hold_minutes: int
+    entry_cancelled: bool = False
+    """The event does not take place: the line has to go before its cart can be checked out."""
 
     @property
     def quantity(self) -> int:
@@ -230,6 +236,21 @@ class EntrySalesDTO:
     entry_id: UUID
     revenue_minor: int
     orders: int
+
+
+@dataclass(frozen=True, slots=True)
+class HoldDTO:
+    """An order that holds stock for its buyer and is not paid yet."""
+
+    order_id: UUID
+    href: str
+    """Its page, where the buyer goes on."""
+    state: OrderState
+    """pending, or processing while the money is on its way."""
+    reserved_until: datetime | None
+    """UTC; None while processing."""
+    quantities: Mapping[UUID, int]
+    """How many of each ticket type, slot or product."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared.contracts.dtos import (
     CartSummaryDTO,
     EntrySalesDTO,
+    HoldDTO,
     PageDTO,
     SoldOutLine,
     StockDifferenceDTO,
@@ -39,7 +40,11 @@ class SoldOut(AppError):
     code = "SOLD_OUT"
 
     def __init__(self, lines: Sequence[SoldOutLine]) -> None:
-        super().__init__(details={"lines": [describe_shortage(line) for line in lines]})
+        all_yours = lines and all(line.yours and not line.left for line in lines)
+        super().__init__(
+            "The last of these tickets are held for you already. No money was taken." if all_yours else None,
+            details={"lines": [describe_shortage(line) for line in lines]},
+        )
         self.lines = tuple(lines)
 
 
@@ -48,6 +53,11 @@ def describe_shortage(line: SoldOutLine) -> str:
     name = f"{line.entry_title}, {line.ticket_type_name}"
     if line.closed:
         return f"{name}: no longer on sale."
+    if line.yours:
+        held = (
+            f"{line.yours} {'is' if line.yours == 1 else 'are'} held for you by an unfinished order of yours"
+        )
+        return f"{name}: {held}, and {line.left or 'no'} more can be had."
     if line.left <= 0:
         return f"{name}: sold out. It may come free again if another buyer does not pay."
     return f"{name}: only {line.left} left, you chose {line.wanted}."
@@ -210,8 +220,8 @@ class CartService(Protocol):
         """Revenue and paid orders per entry of a page."""
         ...
 
-    async def open_order_href(self, session: AsyncSession, *, user_id: UUID) -> str | None:
-        """Address of the user's unfinished checkout, if there is one that holds stock."""
+    async def open_holds(self, session: AsyncSession, *, user_id: UUID) -> list[HoldDTO]:
+        """The user's orders that hold stock and are not paid yet, newest first, in one statement."""
         ...
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.contracts.dtos import CartSummaryDTO, EntrySalesDTO
+from shared.contracts.dtos import CartSummaryDTO, EntrySalesDTO, HoldDTO
 
 
 @dataclass
@@ -17,8 +17,8 @@ class StubCartService:
     """By user."""
     sales: dict[UUID, dict[UUID, EntrySalesDTO]] = field(default_factory=dict)
     """By page and entry."""
-    open_orders: dict[UUID, str] = field(default_factory=dict)
-    """Address of a user's unfinished checkout."""
+    holds: dict[UUID, list[HoldDTO]] = field(default_factory=dict)
+    """By user."""
 
     async def cart_summary(self, _session: AsyncSession, *, user_id: UUID) -> CartSummaryDTO:
         """See CartService."""
@@ -32,6 +32,6 @@ class StubCartService:
         """See CartService."""
         return self.sales.get(page_id, {})
 
-    async def open_order_href(self, _session: AsyncSession, *, user_id: UUID) -> str | None:
+    async def open_holds(self, _session: AsyncSession, *, user_id: UUID) -> list[HoldDTO]:
         """See CartService."""
-        return self.open_orders.get(user_id)
+        return self.holds.get(user_id, [])

@@ -114,7 +114,7 @@ class StubCalendarService:
         kind = self.types[ticket_type_id]
         pending = await self.pending_tickets(session, user_id=user_id)
         mine = sorted((t for t in pending if t.ticket_type_id == kind.id), key=lambda t: t.id)
-        self._check(kind, len(mine), len(pending), quantity, now)
+        self._check(kind, user_id, len(mine), len(pending), quantity, now)
         for _ in range(quantity - len(mine)):
             ticket = self._new_ticket(kind, user_id)
             self.tickets[ticket.id] = ticket
@@ -159,7 +159,7 @@ class StubCalendarService:
             kind = self.types[type_id]
             if not kind.min_per_order <= number <= kind.max_per_order:
                 raise Invalid(f"{kind.name}: choose {kind.min_per_order} to {kind.max_per_order}.")
-        if lines := self._shortages(wanted, now):
+        if lines := self._shortages(wanted, now, user_id):
             raise SoldOut(lines)
         for ticket in tickets:
             self._set(ticket, state=TicketState.RESERVED, order_id=order_id, reserved_until=reserved_until)
@@ -278,7 +278,7 @@ class StubCalendarService:
 
     def _find(self, wanted: Callable[[TicketDTO], bool]) -> list[TicketDTO]:
         return sorted(
-            filter(wanted, self.tickets.values()),
+            map(self._with_entry, filter(wanted, self.tickets.values())),
             key=lambda t: (
                 t.page_name,
                 t.page_id,
@@ -288,6 +288,11 @@ class StubCalendarService:
                 t.id,
             ),
         )
+
+    def _with_entry(self, ticket: TicketDTO) -> TicketDTO:
+        """The entry may have been cancelled since the ticket was made."""
+        state = self.types[ticket.ticket_type_id].entry.state
+        return replace(ticket, entry_cancelled=state is EntryState.CANCELLED)
 
     def _set(self, ticket: TicketDTO, **changes: object) -> None:
         self.tickets[ticket.id] = replace(ticket, **changes)  # type: ignore[arg-type]  # names come from this file
@@ -311,7 +316,9 @@ class StubCalendarService:
         confirmed = kind.entry.state is EntryState.CONFIRMED and kind.cost is not None
         return confirmed and opens <= now < min(closes, kind.entry.ends_at)
 
-    def _check(self, kind: StubType, before: int, in_cart: int, quantity: int, now: datetime) -> None:
+    def _check(
+        self, kind: StubType, user_id: UUID, before: int, in_cart: int, quantity: int, now: datetime
+    ) -> None:
         if quantity == 0:
             return
         if not kind.min_per_order <= quantity <= kind.max_per_order:
@@ -324,7 +331,7 @@ class StubCalendarService:
             raise Invalid(f"A cart holds at most {MAX_PENDING} tickets.")
         left = self._left(kind)
         if left is not None and quantity > left and not self._lapsed_holds(kind.entry, now):
-            raise SoldOut([self._line(kind, quantity, now)])
+            raise SoldOut([self._line(kind, quantity, now, user_id)])
 
     def _lapsed_holds(self, entry: StubEntry, now: datetime) -> bool:
         return any(
@@ -333,7 +340,7 @@ class StubCalendarService:
             if ticket.entry_id == entry.id and ticket.state is TicketState.RESERVED
         )
 
-    def _shortages(self, wanted: dict[UUID, int], now: datetime) -> list[SoldOutLine]:
+    def _shortages(self, wanted: dict[UUID, int], now: datetime, user_id: UUID) -> list[SoldOutLine]:
         lines = []
         for type_id, number in wanted.items():
             kind = self.types[type_id]
@@ -342,13 +349,23 @@ class StubCalendarService:
             in_entry = sum(n for other, n in wanted.items() if self.types[other].entry is entry)
             entry_short = entry.capacity is not None and self._in_entry(entry) + in_entry > entry.capacity
             if not self._sells(kind, now) or entry_short or (left is not None and number > left):
-                lines.append(self._line(kind, number, now))
+                lines.append(self._line(kind, number, now, user_id))
         return lines
 
-    def _line(self, kind: StubType, wanted: int, now: datetime) -> SoldOutLine:
-        closed = not self._sells(kind, now)
-        left = 0 if closed else self._left(kind) or 0
-        return SoldOutLine(kind.id, kind.entry.title, kind.name, wanted, left, closed)
+    def _line(self, kind: StubType, wanted: int, now: datetime, user_id: UUID) -> SoldOutLine:
+        if not self._sells(kind, now):
+            return SoldOutLine(kind.id, kind.entry.title, kind.name, wanted, left=0, closed=True, yours=0)
+        own = self._find(lambda t: t.user_id == user_id and t.state is TicketState.RESERVED)
+        yours = sum(self._scarcest(kind) in (ticket.entry_id, ticket.ticket_type_id) for ticket in own)
+        left = self._left(kind) or 0
+        return SoldOutLine(kind.id, kind.entry.title, kind.name, wanted, left, closed=False, yours=yours)
+
+    def _scarcest(self, kind: StubType) -> UUID:
+        entry = kind.entry
+        if entry.capacity is None:
+            return kind.id
+        room = entry.capacity - self._in_entry(entry)
+        return entry.id if kind.capacity is None or room <= kind.capacity - self.allocated(kind) else kind.id
 
     def _new_ticket(self, kind: StubType, user_id: UUID) -> TicketDTO:
         entry, page = kind.entry, kind.entry.page
@@ -372,4 +389,5 @@ class StubCalendarService:
             order_id=None,
             reserved_until=None,
             hold_minutes=kind.hold_minutes or page.hold_minutes,
+            entry_cancelled=False,
         )

@@ -106,7 +106,8 @@ async def test_pages_after_buying(shop: RunningShop, visit: Visit) -> None:
     await buyer.sees("Show this at the door.")
     await looks_right(buyer.page)
     office = f"/organizer/{sale.page}"
-    await open_and_look(buyer, f"/orders/{order}", "/orders", "/organizer", office)
+    cancel = f"{office}/entries/{sale.href.rpartition('/')[2]}/cancel"
+    await open_and_look(buyer, f"/orders/{order}", "/orders", "/organizer", office, cancel)
     await open_and_look(buyer, f"{office}/orders", f"{office}/orders/{order}", f"{office}/orders?q=nobody")
 
 

@@ -4,13 +4,13 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from events.cancelling import cancel_entry
 from events.models import Entry, Page, Pool, TicketType
 from events.service import SqlCalendarService
 from shared.contracts.protocols import CalendarService
@@ -143,9 +143,7 @@ class SqlShop(Shop):
 
     async def cancel_entry(self, entry_id: UUID) -> None:
         async with self.sessions.begin() as session:
-            entry = await session.get_one(Entry, entry_id)
-            entry.state = EntryState.CANCELLED
-            await session.execute(update(Pool).where(Pool.id == entry.pool_id).values(closed=True))
+            await cancel_entry(session, entry_id=entry_id, actor="operator", now=datetime.now(UTC))
 
     async def allocated(self, type_id: UUID) -> int:
         async with self.sessions.begin() as session:

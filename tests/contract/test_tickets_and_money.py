@@ -7,8 +7,8 @@ from sqlalchemy import text
 from shared.contracts.states import TicketState
 from shared.database import Sessions
 from shared.ids import new_id
+from tests.contract.calls import EVENING, claim, held, one_kind, put
 from tests.contract.shops import Shop, SqlShop, Terms
-from tests.contract.test_calendar_service import EVENING, claim, held, one_kind, put
 
 
 async def sold(shop: Shop, kind: UUID, quantity: int) -> UUID:

@@ -9,12 +9,13 @@ from cart.quote import fingerprint
 from shared.alone import fill_empty_slot, sample_calendar
 from shared.app import create_app
 from shared.clock import ManualClock
-from shared.contracts.dtos import EntrySalesDTO
-from shared.contracts.states import PageRole
+from shared.contracts.dtos import EntrySalesDTO, HoldDTO
+from shared.contracts.states import OrderState, PageRole
 from shared.contracts.stub_cart import StubCartService
 from shared.contracts.stub_payments import StubPayments
 from shared.contracts.stubs import StubCalendarService
 from shared.database import Database
+from shared.ids import new_id
 from shared.services import EmptySlot, Services
 from shared.settings import Settings
 from shared.web import Tillgate
@@ -125,7 +126,15 @@ async def test_events_from_the_home_page_to_the_ticket(
         "/p/hall/concert/buy", form={f"quantity-{kind.id}": "2"}, follow_redirects=True
     )
     assert "Added to cart: 2 tickets" in await page_of(answer)
-    cart.open_orders[client.user_id] = "/orders/of-a-stub"
+    cart.holds[client.user_id] = [
+        HoldDTO(
+            new_id(),
+            "/orders/of-a-stub",
+            OrderState.PENDING,
+            clock.now() + timedelta(minutes=5),
+            {kind.id: 2},
+        )
+    ]
     assert "/orders/of-a-stub" in await page_of(await client.get("/p/hall/concert"))
     cart.sales[page.id] = {entry.id: EntrySalesDTO(entry.id, 123_400, 7)}
     assert "€1,234.00" in await page_of(await client.get("/organizer/hall"))

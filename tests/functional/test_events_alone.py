@@ -7,11 +7,12 @@ import pytest
 
 from shared.app import create_app
 from shared.clock import ManualClock
-from shared.contracts.dtos import EntrySalesDTO
+from shared.contracts.dtos import EntrySalesDTO, HoldDTO
 from shared.contracts.protocols import CartService
-from shared.contracts.states import PageRole
+from shared.contracts.states import OrderState, PageRole
 from shared.contracts.stub_cart import StubCartService
 from shared.database import Database, Sessions
+from shared.ids import new_id
 from shared.services import Services
 from shared.settings import Settings
 from shared.web import Tillgate
@@ -48,7 +49,9 @@ async def test_shop_and_office_alone(
         )
         kind = await event_rows.add_type(session, entry)
     cart.sales[page.id] = {entry.id: EntrySalesDTO(entry.id, revenue_minor=12345, orders=2)}
-    cart.open_orders[client.user_id] = "/orders/the-open-one"
+    cart.holds[client.user_id] = [
+        HoldDTO(new_id(), "/orders/the-open-one", OrderState.PROCESSING, None, {kind.id: 1})
+    ]
     for path in ("/", "/p/hall", "/p/hall/concert"):
         assert (await browser(app).get(path)).status_code == 200
     answer = await client.post("/p/hall/concert/buy", form={f"quantity-{kind.id}": "2"})

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from shared.contracts.states import PageRole
 from shared.ids import new_id
 from shared.settings import ROOT
 from tests.shop import Shop, all_rows, page_of
@@ -135,7 +136,26 @@ SIGN_IN = [
     Try("/sign-in/guessed", {}, 410, "ask for a new mail", who="visitor"),
     Try("/sign-in/%00", {}, 410, "ask for a new mail", who="visitor"),
 ]  # fmt: skip
-TRIES = [*BUY, *LINES, *CHECKOUT, *ORDERS, *SIGN_IN]
+CANCEL = "/organizer/hall/entries/concert/cancel"
+NOT_THE_TITLE = "not the event’s title"
+OFFICE = [
+    *[
+        Try(CANCEL, form, 422, NOT_THE_TITLE, "f-title-error", "owner")
+        for form in (
+            {},
+            {"title": ""},
+            {"title": "Concer"},
+            {"title": "Recital"},
+            {"title": "\x00"},
+            {"title": HUGE},
+        )
+    ],
+    Try(CANCEL, {"title": "Concert"}, 403, "Only an owner", who="staff"),
+    Try(CANCEL, {"title": "Concert"}, 404, "find that"),
+    Try("/organizer/hall/entries/nowhere/cancel", {"title": "Concert"}, 404, "find that", who="owner"),
+    Try("/organizer/tokyo/entries/recital/cancel", {"title": "Recital"}, 404, "find that", who="owner"),
+]
+TRIES = [*BUY, *LINES, *CHECKOUT, *ORDERS, *SIGN_IN, *OFFICE]
 WITHOUT_FIELDS = {"identity.sign_out", "identity.everywhere"}
 OF_A_PROGRAM = {"cart.stripe_webhook"}  # tests/functional/test_webhook.py
 
@@ -172,8 +192,12 @@ async def stage(shop: Shop) -> Stage:
     asked = browser(shop.app)
     await asked.post("/sign-in", form={"email": "asked@example.org"})
     idle = await shop.buyer("idle@example.org")
+    owner, staff = await shop.buyer("owner@example.org"), await shop.buyer("staff@example.org")
+    await shop.world.employ(kinds["a"], owner.user_id, PageRole.OWNER)
+    await shop.world.employ(kinds["a"], staff.user_id, PageRole.STAFF)
     made.browsers = {
-        "buyer": buyer, "stranger": stranger, "saver": saver, "idle": idle, "asked": asked, "visitor": browser(shop.app)
+        "buyer": buyer, "stranger": stranger, "saver": saver, "idle": idle, "asked": asked,
+        "visitor": browser(shop.app), "owner": owner, "staff": staff,
     }  # fmt: skip
     made.ids = {name: str(kind) for name, kind in kinds.items()} | {
         "order": str(order), "session": session, "paid": str(paid), "paid_session": paid_session,
@@ -269,7 +293,6 @@ async def test_odd_addresses(stage: Stage) -> None:
     from sqlalchemy import select
 
     from events.models import Page
-    from shared.contracts.states import PageRole
     from tests import event_rows
 
     async with stage.shop.database.sessions.begin() as session:

@@ -102,7 +102,8 @@ async def walk_through_the_office(shop: Shop, kind: UUID) -> None:
         await event_rows.add_member(session, page, organizer.user_id, PageRole.OWNER)
     order_id = await shop.paid_order_of(await shop.buyer_with(kind, email="eve@example.org"))
     await read(organizer, "/organizer", "Hall")
-    await read(organizer, "/organizer/hall", "Concert", "€45.00")
+    await read(organizer, "/organizer/hall", "Concert", "€45.00", "Cancel this event")
+    await read(organizer, "/organizer/hall/entries/concert/cancel", "cannot be undone")
     await read(organizer, "/organizer/hall/orders", "eve@example.org")
     await read(organizer, f"/organizer/hall/orders/{order_id}", "eve@example.org", "€15.00")
 
@@ -123,6 +124,10 @@ async def walk_along_the_edges(shop: Shop, kind: UUID) -> None:
             await world.settle(facts, failed=state is OrderState.FAILED)
             if state is OrderState.PAID:
                 await world.settle(replace(facts, payment_intent="pi_again"))
+    lapsed, _ = await shop.order_of(client)
+    shop.clock.advance(minutes=31)
+    await world.release(lapsed)
+    await read(client, "/cart", "your hold on these tickets ended at", "so they are in your cart again")
     for state, order_id in orders.items():
         page = await read(client, f"/orders/{order_id}")
         assert (await world.order(order_id)).state == state

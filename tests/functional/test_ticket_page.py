@@ -101,6 +101,19 @@ async def test_calendar_file(app: Tillgate, sessions: Sessions, clock: ManualClo
     assert f"URL:http://shop.test/tickets/{ticket.id}\r\n" in whole
 
 
+async def test_blocked_ticket(app: Tillgate, sessions: Sessions, clock: ManualClock) -> None:
+    """A dispute has withdrawn the money: no code, and why, until it is decided (spec: H4)."""
+    owner = await signed_in_client(app)
+    ticket = await add_ticket(sessions, clock, TicketState.CONFIRMED, owner.user_id)
+    for blocked in (True, False):
+        async with sessions.begin() as session:
+            (await session.get_one(Ticket, ticket.id)).blocked = blocked
+        body = await (await browser(app).get(f"/tickets/{ticket.id}")).get_data(as_text=True)
+        assert ("has asked for the money back" in body, "Blocked" in body) == (blocked, blocked)
+        assert ("data:image/svg" in body) is not blocked
+        assert (str(ticket.code) in body) is not blocked
+
+
 def test_qr_holds_the_door_code() -> None:
     """Same code, same picture; other code, other picture."""
     code, other = new_door_code(), new_door_code()

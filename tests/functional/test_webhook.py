@@ -1,102 +1,19 @@
 """Stripe's webhook through the whole app: real bytes, a real signature, the SDK's own validator (spec: C5, F3)."""
 
 import asyncio
-import hashlib
-import hmac
 import json
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
-from quart import Response
-from sqlalchemy import func, select, text
+from sqlalchemy import select, text
 
 from cart.models import LedgerTransfer, Order, Payment, WebhookEvent, WebhookRefusal
-from shared.app import create_app
-from shared.clock import ManualClock
 from shared.contracts.states import OrderState
-from shared.database import Base, Database
-from shared.sandbox.stripe.running import RunningStandin
-from shared.settings import Settings
-from shared.web import Tillgate
-from tests.cart_world import World
+from tests.road import NEW, OLD, Road, signed
 from tests.shop import all_rows, page_of
-from tests.support import Browser, signed_in_client
-
-OLD, NEW = "whsec_before_the_rotation", "whsec_standin"
-
-
-def signed(body: bytes, secret: str = NEW, *, age: int = 0) -> str:
-    """Stripe's scheme, written out from its documentation: HMAC-SHA256 over `t.body`, as `t=…,v1=…`."""
-    stamp = int(time.time()) - age
-    digest = hmac.new(secret.encode(), str(stamp).encode() + b"." + body, hashlib.sha256).hexdigest()
-    return f"t={stamp},v1={digest}"
-
-
-@dataclass
-class Road:
-    """The app on the stand-in with the real SDK between them, and a buyer on Stripe's page."""
-
-    app: Tillgate
-    standin: RunningStandin
-    world: World
-    buyer: Browser
-    kind: UUID
-
-    async def to_stripe(self, quantity: int = 2) -> tuple[UUID, str]:
-        """From the cart to the payment page as a browser goes; ids of order and session."""
-        await self.world.put(self.buyer.user_id, self.kind, quantity)
-        answer = await self.buyer.post(
-            "/checkout",
-            form={"fingerprint": await self.world.seen(self.buyer.user_id)},
-            headers={"Accept": "application/json", "Origin": self.app.settings.public_url},
-        )
-        made = await answer.get_json()
-        return UUID(made["order_id"]), made["checkout_session_id"]
-
-    def event(self, kind: str = "checkout.session.completed", **changes: object) -> bytes:
-        """The bytes of the newest event of this type, as Stripe sends them."""
-        return json.dumps(self.standin.events(kind)[-1] | changes).encode()
-
-    async def send(self, body: bytes, signature: str | None = None) -> Response:
-        """POST it as Stripe does: no cookie, no origin."""
-        headers = {"Stripe-Signature": signature if signature is not None else signed(body)}
-        return await self.app.test_client().post("/webhooks/stripe", data=body, headers=headers)
-
-    async def count(self, table: type[Base]) -> int:
-        """Rows of a table."""
-        async with self.app.database.sessions() as session:
-            return await session.scalar(select(func.count()).select_from(table)) or 0
-
-    async def row(self, event_id: str) -> WebhookEvent:
-        """An event in the inbox."""
-        async with self.app.database.sessions() as session:
-            return await session.get_one(WebhookEvent, event_id)
-
-
-@pytest.fixture
-async def road(
-    settings: Settings, database: Database, clock: ManualClock, standin: RunningStandin
-) -> AsyncIterator[Road]:
-    """Two signing secrets, as during a rotation; the stand-in signs with the second."""
-    app = create_app(
-        replace(
-            settings,
-            stripe_secret_key=standin.secret_key,
-            stripe_webhook_secrets=(OLD, NEW),
-            stripe_api_base=standin.url,
-        ),
-        database=database,
-        clock=clock,
-    )
-    world = World(database.sessions, clock)
-    kind = await world.sell(capacity=10, cost=1250)
-    async with app.test_app():
-        yield Road(app, standin, world, await signed_in_client(app), kind)
+from tests.support import signed_in_client
 
 
 async def test_the_full_road(road: Road) -> None:

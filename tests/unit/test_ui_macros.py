@@ -50,6 +50,7 @@ TICKET = TicketDTO(
     order_id=new_id(),
     reserved_until=None,
     hold_minutes=30,
+    entry_cancelled=False,
 )
 
 

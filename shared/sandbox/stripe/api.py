@@ -9,7 +9,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from quart import Blueprint, Response, request
 
-from shared.sandbox.stripe import catalog, eventlog, paying, payments, people, refunds, sessions
+from shared.sandbox.stripe import (
+    balance,
+    catalog,
+    disputes,
+    endpoints,
+    eventlog,
+    paying,
+    payments,
+    payouts,
+    people,
+    refunds,
+    sessions,
+)
 from shared.sandbox.stripe.core import Route, Standin
 from shared.sandbox.stripe.errors import StripeError
 from shared.sandbox.stripe.failures import Failure
@@ -22,10 +34,14 @@ ROUTES: tuple[Route, ...] = (
     *sessions.ROUTES,
     *paying.ROUTES,
     *payments.ROUTES,
+    *balance.ROUTES,
     *refunds.ROUTES,
+    *disputes.ROUTES,
+    *payouts.ROUTES,
     *people.ROUTES,
     *catalog.ROUTES,
     *eventlog.ROUTES,
+    *endpoints.ROUTES,
 )
 
 PATIENCE = 100  # seconds without an answer; longer than any caller waits (the SDK's default is 80)
@@ -67,7 +83,7 @@ async def _serve(standin: Standin, route: Route, request_id: str, ids: dict[str,
     kept = keyed.replay(standin.store) if keyed else None
     failure = standin.failures.take(route.method, request.path)
     if failure is not None:
-        failed = await _fail_before(standin, failure, keyed, request_id)
+        failed = await _fail_before(standin, failure, None if kept else keyed, request_id)
         if failed is not None:
             return failed
     if kept is not None:
@@ -129,7 +145,10 @@ def _account(name: str) -> str:
 async def _fail_before(
     standin: Standin, failure: Failure, keyed: KeyedRequest | None, request_id: str
 ) -> Response | None:
-    """The failure that comes in place of the work; None where the work is to be done first."""
+    """The failure that comes in place of the work; None where the work is to be done first.
+
+    `keyed` is the key to keep a 5xx under: none where it has its answer already.
+    """
     if isinstance(failure.fault, str):
         return await _lose(failure) if failure.fault.endswith("_before") else None
     kind = "rate_limit" if failure.fault == 429 else "api_error"

@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
 import httpx
-from quart import Quart
+from quart import Quart, Response
 
-from shared.sandbox.stripe import paying
+from shared.sandbox.stripe import endpoints, paying
 from shared.sandbox.stripe.api import api_blueprint
 from shared.sandbox.stripe.control import control_blueprint
 from shared.sandbox.stripe.core import Standin
@@ -50,19 +51,27 @@ def create_standin(
         secret_key=secret_key,
         public_url=public_url.rstrip("/"),
         store=Store(state_file),
-        deliveries=Deliveries(
-            webhook_url,
-            webhook_secret,
-            connect_secret=connect_secret,
-            event_types=event_types,
-            transport=transport,
-        ),
+        deliveries=Deliveries(transport),
     )
+    if webhook_url is not None:
+        endpoints.adopt(
+            app.standin, webhook_url, webhook_secret, connect_secret or webhook_secret, event_types
+        )
     app.register_blueprint(api_blueprint(app.standin))
     app.register_blueprint(hosted_blueprint(app.standin))
     app.register_blueprint(control_blueprint(app.standin))
     _run_the_clock(app)
+    _tell_the_time(app)
     return app
+
+
+def _tell_the_time(app: StandinApp) -> None:
+    """Answers carry the stand-in's clock, so that a shop can hold its own against it."""
+
+    @app.after_request
+    async def stamp(answer: Response) -> Response:
+        answer.headers["Date"] = formatdate(app.standin.store.clock.now(), usegmt=True)
+        return answer
 
 
 def _run_the_clock(app: StandinApp) -> None:

@@ -1,29 +1,28 @@
 """Switches for tests and demos, under a path Stripe does not have: /_test/…; JSON both ways, same key."""
 
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from dataclasses import asdict
+from secrets import randbelow
 
 from quart import Blueprint, Response, jsonify, request
 
-from shared.sandbox.stripe import refunds
+from shared.sandbox.stripe import endpoints, moneyswitches
 from shared.sandbox.stripe.api import authorise
-from shared.sandbox.stripe.core import Call, Standin
+from shared.sandbox.stripe.books import read_out
+from shared.sandbox.stripe.core import Standin
 from shared.sandbox.stripe.errors import StripeError, invalid, missing
-from shared.sandbox.stripe.failures import FAULTS, Failure
+from shared.sandbox.stripe.failures import FAULTS, RANDOM_FAULTS, Chaos, Failure
 from shared.sandbox.stripe.hosted import pay_with_number
+from shared.sandbox.stripe.moneyswitches import Switch
 from shared.sandbox.stripe.params import Json
 from shared.sandbox.stripe.paying import Buyer, settle_delayed, tick
-from shared.sandbox.stripe.webhooks import MODES
-
-T = TypeVar("T")
+from shared.sandbox.stripe.webhooks import MODES, WebhookChaos
+from shared.sandbox.stripe.wishes import located, number, probability, session_of, wish
 
 GOOD_CARD = "4242424242424242"
 
-Switch = Callable[[Standin, Json], Awaitable[Json]]
-
 
 def control_blueprint(standin: Standin) -> Blueprint:
-    """One POST address for each switch."""
+    """One POST address for each switch, one GET address for each read-out."""
     blueprint = Blueprint("control", __name__)
 
     @blueprint.post("/_test/<name>")
@@ -39,23 +38,25 @@ def control_blueprint(standin: Standin) -> Blueprint:
             return jsonify(error.body()), error.status
         return jsonify(answer), 200
 
+    @blueprint.get("/_test/<name>")
+    async def read(name: str) -> tuple[Response, int]:
+        try:
+            authorise(standin)
+            if name not in READ_OUTS:
+                raise missing("read-out", name)
+        except StripeError as error:
+            return jsonify(error.body()), error.status
+        return jsonify(READ_OUTS[name](standin)), 200
+
     return blueprint
-
-
-def wish(wishes: Json, name: str, kind: type[T], default: T | None = None) -> T:
-    """One value of the body. Raises StripeError 400 where it is missing or of another type."""
-    value = wishes.get(name, default)
-    if not isinstance(value, kind):
-        raise invalid(f"{name} must be given, as {kind.__name__}.", name)
-    return value
 
 
 async def pay_session(standin: Standin, wishes: Json) -> Json:
     """`session`, and if wanted `number`, `method`, `email`, `name`: pays as the page does."""
     call, session = session_of(standin, wish(wishes, "session", str))
-    number, method = wish(wishes, "number", str, GOOD_CARD), wish(wishes, "method", str, "card")
+    digits, method = wish(wishes, "number", str, GOOD_CARD), wish(wishes, "method", str, "card")
     buyer = Buyer(wish(wishes, "email", str, "buyer@example.com"), wish(wishes, "name", str, "") or None)
-    pay_with_number(call, session, method, number, buyer)
+    pay_with_number(call, session, method, digits, buyer)
     return session
 
 
@@ -87,8 +88,31 @@ async def fail_next(standin: Standin, wishes: Json) -> Json:
     return {"open": len(standin.failures.wishes)}
 
 
+async def chaos(standin: Standin, wishes: Json) -> Json:
+    """`rates` (probabilities by name, see failures.RANDOM_FAULTS), `seed`, `path`; no rates switch it off.
+
+    Answers the seed, and how often each fault happened since the last time.
+    """
+    before = standin.failures.chaos
+    rates = wish(wishes, "rates", dict, {})
+    for name in rates:
+        if name not in RANDOM_FAULTS:
+            raise invalid(f"rates may have: {', '.join(RANDOM_FAULTS)}", "rates")
+    chances = {name: probability(rates, name) for name in rates}
+    if sum(chances.values()) > 1:
+        raise invalid("The rates must add up to 1 at most.", "rates")
+    seed = wish(wishes, "seed", int, randbelow(2**31))
+    path = wish(wishes, "path", str, "/v1/*")
+    standin.failures.chaos = Chaos(chances, seed, path) if chances else None
+    return {"seed": seed, "happened": before.counts if before else {}}
+
+
 async def webhooks(standin: Standin, wishes: Json) -> Json:
-    """`mode` (deliver, hold, drop), `copies`; `deliver` true sends what is held, `order` by position."""
+    """`mode` (deliver, hold, drop), `copies`; `deliver` true sends what is held, `order` by position.
+
+    `chaos` with `drop`, `repeat`, `copies`, `delay`, `seconds`, `reorder`, `seed` makes deliveries random; {}
+    switches that off.
+    """
     deliveries = standin.deliveries
     mode = wish(wishes, "mode", str, deliveries.mode)
     order = wish(wishes, "order", list, list(range(len(deliveries.pending))))
@@ -96,25 +120,55 @@ async def webhooks(standin: Standin, wishes: Json) -> Json:
         raise invalid(f"mode must be one of: {', '.join(MODES)}", "mode")
     if any(position not in range(len(deliveries.pending)) for position in order):
         raise invalid("order must name positions of held events.", "order")
-    deliveries.mode, deliveries.copies = mode, wish(wishes, "copies", int, deliveries.copies)
+    copies = wish(wishes, "copies", int, deliveries.copies)
+    if "chaos" in wishes:
+        deliveries.chaos = _webhook_chaos(wish(wishes, "chaos", dict))
+    deliveries.mode, deliveries.copies = mode, copies
     statuses = await deliveries.deliver_pending(order) if wishes.get("deliver") else []
-    return {"held": [event["type"] for event in deliveries.pending], "statuses": statuses}
+    answer = {"held": [event["type"] for event in deliveries.pending], "statuses": statuses}
+    return {**answer, "seed": deliveries.chaos.seed} if deliveries.chaos else answer
 
 
-async def fail_refund(standin: Standin, wishes: Json) -> Json:
-    """`refund`, and `account` if connected: the buyer's bank sends the refund back."""
-    call = standin.call(wish(wishes, "account", str, ""))
-    refund = call.book.get("refund", wish(wishes, "refund", str), "refund")
-    refunds.fail(call, refund)
-    return refund
+def _webhook_chaos(wishes: Json) -> WebhookChaos | None:
+    if not wishes:
+        return None
+    return WebhookChaos(
+        wish(wishes, "seed", int, randbelow(2**31)),
+        drop=probability(wishes, "drop", 0),
+        repeat=probability(wishes, "repeat", 0),
+        copies=wish(wishes, "copies", int, 2),
+        delay=probability(wishes, "delay", 0),
+        seconds=number(wishes, "seconds", 5),
+        reorder=probability(wishes, "reorder", 0),
+    )
 
 
-def session_of(standin: Standin, session_id: str) -> tuple[Call, Json]:
-    """A session of any account, with a call on its account. Raises StripeError 400."""
-    found = standin.store.find_session(session_id)
-    if found is None:
-        raise missing("checkout.session", session_id, "session", 400)
-    return standin.call(found[0].account), found[1]
+async def redeliver(standin: Standin, wishes: Json) -> Json:
+    """Send all events since `since` (seconds since 1970) once more, of all accounts or of `account`."""
+    since, account = wish(wishes, "since", int, 0), wishes.get("account")
+    events = [
+        event
+        for name, book in standin.store.books.items()
+        for event in book.tables.get("event", {}).values()
+        if account in (None, name) and event["created"] >= since
+    ]
+    statuses = await standin.deliveries.redeliver(events)
+    return {"sent": len(statuses), "taken": sum(200 <= status < 300 for status in statuses)}
+
+
+async def endpoint(standin: Standin, wishes: Json) -> Json:
+    """`endpoint` (we_…) and `status`: enabled or disabled, as Stripe does by itself after days of failures."""
+    call, found = located(standin, endpoints.KIND, wish(wishes, "endpoint", str), "endpoint")
+    status = wish(wishes, "status", str)
+    if status not in ("enabled", "disabled"):
+        raise invalid("status must be enabled or disabled.", "status")
+    endpoints.set_status(call, found, status)
+    return found
+
+
+def webhook_tries(standin: Standin) -> Json:
+    """Every try to deliver an event, oldest first, with its answer; status 0 = no answer."""
+    return {"tries": [asdict(one) for one in standin.deliveries.tries]}
 
 
 SWITCHES: dict[str, Switch] = {
@@ -122,6 +176,11 @@ SWITCHES: dict[str, Switch] = {
     "clock": set_clock,
     "finish-delayed": finish_delayed,
     "fail-next": fail_next,
+    "chaos": chaos,
     "webhooks": webhooks,
-    "fail-refund": fail_refund,
+    "redeliver": redeliver,
+    "endpoint": endpoint,
+    **moneyswitches.SWITCHES,
 }
+
+READ_OUTS = {"books": read_out, "webhook-tries": webhook_tries}

@@ -34,7 +34,13 @@ class Standin:
     deliveries: Deliveries
     failures: Failures = field(default_factory=Failures)
     delayed_after: int = 10
-    """Seconds until a delayed payment method settles by itself."""
+    """Seconds until a delayed payment method or a pending refund settles by itself."""
+    refunds_pending: bool = False
+    """Whether new refunds stay pending until a switch decides them."""
+    book_pending: bool = False
+    """Whether a delayed payment is in the balance while it waits (Stripe: balance transaction types, payment)."""
+    book_late: bool = False
+    """Whether a payment gets its balance transaction some seconds later (Stripe: asynchronous capture)."""
 
     def call(self, account: str, params: Json | None = None, **request: Any) -> "Call":
         """A call on an account's book; work that no request asked for has no `request` facts."""

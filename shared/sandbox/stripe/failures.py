@@ -1,5 +1,6 @@
-"""Failures on demand: the next such call is refused, or its answer gets lost before or after the effect."""
+"""Failures on demand or at random: a call is refused, or its answer gets lost before or after the effect."""
 
+import random
 from collections import deque
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -9,6 +10,17 @@ Fault = int | Literal["timeout_before", "timeout_after", "cut_before", "cut_afte
 """A status; or no answer until the caller gives up (timeout), or a connection closed without one (cut)."""
 
 FAULTS = ("timeout_before", "timeout_after", "cut_before", "cut_after")
+
+RANDOM_FAULTS: dict[str, tuple[Fault, bool]] = {
+    "timeout_before": ("timeout_before", True),
+    "timeout_after": ("timeout_after", True),
+    "cut_before": ("cut_before", True),
+    "cut_after": ("cut_after", True),
+    "error": (500, True),
+    "gateway": (502, False),
+    "rate_limit": (429, False),
+}
+"""What chaos may do: the fault, and whether Stripe keeps it under the idempotency key."""
 
 
 @dataclass(slots=True)
@@ -29,10 +41,40 @@ class Failure:
 
 
 @dataclass(slots=True)
+class Chaos:
+    """Random faults of every call of a path until it is switched off; the same seed throws the same dice."""
+
+    rates: dict[str, float]
+    """Probability of each of RANDOM_FAULTS; together at most 1."""
+    seed: int
+    path: str = "/v1/*"
+    counts: dict[str, int] = field(default_factory=dict)
+    """How often each has happened."""
+    _dice: random.Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._dice = random.Random(self.seed)  # noqa: S311 - dice for a test, to be thrown again
+
+    def take(self, path: str) -> Failure | None:
+        """The failure this call must have, or None."""
+        if not fnmatchcase(path, self.path):
+            return None
+        thrown = self._dice.random()
+        for name, rate in self.rates.items():
+            thrown -= rate
+            if thrown < 0:
+                self.counts[name] = self.counts.get(name, 0) + 1
+                fault, kept = RANDOM_FAULTS[name]
+                return Failure(path, fault, kept=kept)
+        return None
+
+
+@dataclass(slots=True)
 class Failures:
-    """The wishes still open, oldest first."""
+    """The wishes still open, oldest first, and the chaos that comes after them."""
 
     wishes: deque[Failure] = field(default_factory=deque)
+    chaos: Chaos | None = None
 
     def take(self, method: str, path: str) -> Failure | None:
         """The failure this call must have, counted down; None for nearly every call."""
@@ -42,4 +84,4 @@ class Failures:
                 if wish.times <= 0:
                     self.wishes.remove(wish)
                 return wish
-        return None
+        return self.chaos.take(path) if self.chaos else None

@@ -34,6 +34,9 @@ class Sample:
 SAMPLES = (
     Sample("pays", "card", "4242 4242 4242 4242", "Pays", "The payment succeeds."),
     Sample("declined", "card", "4000 0000 0000 0002", "Declined", "The bank refuses; you stay here."),
+    Sample(
+        "disputed", "card", "4000 0000 0000 0259", "Disputed", "It succeeds; then the bank takes it back."
+    ),
     Sample("delayed", "sepa_debit", "AT61 1904 3002 3457 3201", "Delayed", "The money arrives later."),
     Sample("fails", "sepa_debit", "AT86 1904 3002 3547 3202", "Delayed, fails", "The bank returns it later."),
     Sample("delayed-bacs", "bacs_debit", "00012345", "Delayed", "The money arrives later."),
@@ -51,14 +54,14 @@ def hosted_blueprint(standin: Standin) -> Blueprint:
 
     @blueprint.get("/c/pay/<session_id>")
     async def show(session_id: str) -> Response:
-        found = standin.store.find_session(session_id)
+        found = standin.store.locate("checkout.session", session_id)
         if found is None:
             return await _page("gone.html", None, 404, words=UNKNOWN)
         return await _show(standin.call(found[0].account), found[1])
 
     @blueprint.post("/c/pay/<session_id>")
     async def submit(session_id: str) -> Response:
-        found = standin.store.find_session(session_id)
+        found = standin.store.locate("checkout.session", session_id)
         if found is None:
             return await _page("gone.html", None, 404, words=UNKNOWN)
         form = await request.form

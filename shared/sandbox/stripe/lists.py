@@ -20,6 +20,9 @@ KIND_OF_PREFIX = {
     "prod": "product",
     "txn": "balance_transaction",
     "re": "refund",
+    "pyr": "refund",
+    "du": "dispute",
+    "po": "payout",
 }
 
 _COMPARISONS: dict[str, Callable[[int, int], bool]] = {
@@ -36,8 +39,7 @@ def page_of(call: Call, rows: Iterable[Json], url: str) -> Json:
     limit = params.get("limit", 10)
     if not 1 <= limit <= 100:
         raise invalid("This value must be between 1 and 100, inclusive.", "limit")
-    limits = _limits(params.get("created"))
-    kept = [row for row in rows if all(fits(row.get("created", 0), moment) for fits, moment in limits)]
+    kept = within(call, rows, "created")
     if "ending_before" in params:
         at = _position(kept, params["ending_before"], "ending_before")
         start = max(0, at - limit)
@@ -54,20 +56,26 @@ def where(rows: Iterable[Json], **equal: Any) -> list[Json]:
     return [row for row in rows if all(row.get(name) == value for name, value in wanted)]
 
 
-def _limits(created: Any) -> list[tuple[Callable[[int, int], bool], int]]:
-    """The comparisons that a `created` filter asks for: one moment, or any of gt, gte, lt and lte."""
-    if created is None:
+def within(call: Call, rows: Iterable[Json], name: str) -> list[Json]:
+    """The rows whose moment `name` is as the parameter of that name asks. Raises StripeError 400."""
+    limits = _limits(call.params.get(name), name)
+    return [row for row in rows if all(fits(row.get(name, 0), moment) for fits, moment in limits)]
+
+
+def _limits(asked: Any, name: str) -> list[tuple[Callable[[int, int], bool], int]]:
+    """The comparisons that a filter asks for: one moment, or any of gt, gte, lt and lte."""
+    if asked is None:
         return []
-    if not isinstance(created, dict):
-        return [(int.__eq__, _moment(created))]
-    for name in created.keys() - _COMPARISONS.keys():
-        raise invalid(f"Received unknown parameter: created[{name}]", "created", "parameter_unknown")
-    return [(_COMPARISONS[name], _moment(value)) for name, value in created.items()]
+    if not isinstance(asked, dict):
+        return [(int.__eq__, _moment(asked, name))]
+    for word in asked.keys() - _COMPARISONS.keys():
+        raise invalid(f"Received unknown parameter: {name}[{word}]", name, "parameter_unknown")
+    return [(_COMPARISONS[word], _moment(value, name)) for word, value in asked.items()]
 
 
-def _moment(value: Any) -> int:
+def _moment(value: Any, name: str) -> int:
     if not isinstance(value, str) or not value.isdecimal():
-        raise invalid(f"Invalid timestamp: {value}", "created", "parameter_invalid_integer")
+        raise invalid(f"Invalid timestamp: {value}", name, "parameter_invalid_integer")
     return int(value)
 
 

@@ -4,6 +4,7 @@ The conformance test holds every one of them against the SDK's own annotations.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from shared.sandbox.stripe.params import Json
@@ -17,6 +18,15 @@ NO_ADDRESS = {"city": None, "country": None, "line1": None, "line2": None, "post
 def nulls(*names: str) -> Json:
     """Fields that Stripe sends as null where, as here, they do not apply."""
     return dict.fromkeys(names)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """How a kind of movement is called in a balance transaction (Stripe: reporting categories)."""
+
+    type: str
+    category: str
+    fee_words: str = "Stripe processing fees"
 
 
 def event(kind: str, data: Json, *, now: int, account: str, request: Mapping[str, str | None]) -> Json:
@@ -162,7 +172,7 @@ def line_item(unit_price: Json, *, name: str, quantity: int, metadata: Mapping[s
 def refund(charge: Json, *, amount: int, reason: str | None, metadata: Mapping[str, str], now: int) -> Json:
     """Money going back for a charge, in the charge's currency."""
     return {
-        "id": new_id("re"),
+        "id": new_id("re" if charge["id"].startswith("ch_") else "pyr"),
         "object": "refund",
         "amount": amount,
         "balance_transaction": None,
@@ -190,26 +200,131 @@ def _refund_destination(charge: Json) -> Json:
     }
 
 
-def balance_transaction(kind: str, source: Json, *, amount: int, fee: int, now: int) -> Json:
-    """A movement of the account's balance; `amount` is signed, minor units, gross of `fee`."""
-    detail = {"amount": fee, "application": None, "currency": source["currency"], "type": "stripe_fee"}
+def balance_transaction(
+    entry: Entry,
+    source_id: str,
+    *,
+    amount: int,
+    currency: str,
+    rate: float | None = None,
+    fee: int = 0,
+    available_on: int,
+    now: int,
+) -> Json:
+    """A movement of the account's balance: signed minor units of `currency`, in which it settles.
+
+    `amount` is gross of `fee`; a fee that comes back is negative. `rate` says from what it was converted.
+    """
+    detail = {"amount": fee, "application": None, "currency": currency, "type": "stripe_fee"}
     return {
         "id": new_id("txn"),
         "object": "balance_transaction",
         "amount": amount,
-        "available_on": now + 2 * 86_400,
+        "available_on": available_on,
         "balance_type": "payments",
         "created": now,
-        "currency": source["currency"],
+        "currency": currency,
         "description": None,
-        "exchange_rate": None,
+        "exchange_rate": rate,
         "fee": fee,
-        "fee_details": [{**detail, "description": "Stripe processing fees"}] if fee else [],
+        "fee_details": [{**detail, "description": entry.fee_words}] if fee else [],
         "net": amount - fee,
-        "reporting_category": kind,
-        "source": source["id"],
-        "status": "pending",
-        "type": kind,
+        "reporting_category": entry.category,
+        "source": source_id,
+        "status": "available" if available_on <= now else "pending",
+        "type": entry.type,
+    }
+
+
+EVIDENCE = (
+    "access_activity_log", "billing_address", "cancellation_policy", "cancellation_policy_disclosure",
+    "cancellation_rebuttal", "customer_communication", "customer_email_address", "customer_name",
+    "customer_purchase_ip", "customer_signature", "duplicate_charge_documentation",
+    "duplicate_charge_explanation", "duplicate_charge_id", "product_description", "receipt", "refund_policy",
+    "refund_policy_disclosure", "refund_refusal_explanation", "service_date", "service_documentation",
+    "shipping_address", "shipping_carrier", "shipping_date", "shipping_documentation",
+    "shipping_tracking_number", "uncategorized_file", "uncategorized_text",
+)  # fmt: skip
+
+
+def dispute(charge: Json, *, amount: int, reason: str, inquiry: bool, due_by: int, now: int) -> Json:
+    """A dispute of a charge, in the charge's currency; an inquiry is one that has taken no money yet."""
+    details = charge["payment_method_details"]
+    card = details.get("card")
+    shown: Json | None = None
+    if card is not None:
+        shown = {"card": {"brand": card["brand"], "case_type": "inquiry" if inquiry else "chargeback",
+                          "network": card["network"], "network_reason_code": "10.4"}, "type": "card"}  # fmt: skip
+    return {
+        "id": new_id("du"),
+        "object": "dispute",
+        "amount": amount,
+        "balance_transactions": [],
+        "charge": charge["id"],
+        "created": now,
+        "currency": charge["currency"],
+        "enhanced_eligibility_types": [],
+        "evidence": {**nulls(*EVIDENCE), "enhanced_evidence": {}},
+        "evidence_details": {
+            "due_by": due_by,
+            "enhanced_eligibility": {},
+            "has_evidence": False,
+            "past_due": False,
+            "submission_count": 0,
+            "submission_method": "not_submitted",
+        },
+        "is_charge_refundable": inquiry,
+        "livemode": False,
+        "metadata": {},
+        "network_reason_code": "10.4",
+        "payment_intent": charge["payment_intent"],
+        "payment_method_details": shown,
+        "reason": reason,
+        "status": "warning_needs_response" if inquiry else "needs_response",
+    }
+
+
+def payout(wishes: Json, *, amount: int, currency: str, automatic: bool, arrives: int, now: int) -> Json:
+    """Money on its way from the account's balance to its bank, in minor units of `currency`."""
+    return {
+        **nulls("application_fee", "application_fee_amount", "balance_transaction",
+                "failure_balance_transaction", "failure_code", "failure_message", "original_payout",
+                "payout_method", "reversed_by"),
+        "id": new_id("po"),
+        "object": "payout",
+        "amount": amount,
+        "arrival_date": arrives,
+        "automatic": automatic,
+        "created": now,
+        "currency": currency,
+        "description": wishes.get("description", "STRIPE PAYOUT"),
+        "destination": wishes.get("destination", "ba_standin"),
+        "livemode": False,
+        "metadata": wishes.get("metadata", {}),
+        "method": wishes.get("method", "standard"),
+        "reconciliation_status": "completed" if automatic else "not_applicable",
+        "source_type": wishes.get("source_type", "card"),
+        "statement_descriptor": wishes.get("statement_descriptor"),
+        "status": "in_transit" if automatic else "pending",
+        "trace_id": {"status": "pending", "value": None},
+        "type": "bank_account",
+    }  # fmt: skip
+
+
+def webhook_endpoint(wishes: Json, *, now: int) -> Json:
+    """An address that is told about events; its secret is shown only in the answer that made it."""
+    return {
+        "id": new_id("we"),
+        "object": "webhook_endpoint",
+        "api_version": wishes.get("api_version", API_VERSION),
+        "application": None,
+        "created": now,
+        "description": wishes.get("description"),
+        "enabled_events": list(wishes["enabled_events"]),
+        "livemode": False,
+        "metadata": wishes.get("metadata", {}),
+        "status": "enabled",
+        "url": wishes["url"],
     }
 
 

@@ -1,8 +1,8 @@
-"""What happens when a buyer pays a Checkout session: at once, refused, or later. Also /v1/payment_pages."""
+"""What happens when a buyer pays a Checkout session: at once, refused, later, disputed. Also /v1/payment_pages."""
 
 from dataclasses import dataclass
 
-from shared.sandbox.stripe import objects
+from shared.sandbox.stripe import balance, disputes, objects, payments, payouts, refunds
 from shared.sandbox.stripe.core import Call, Route, Standin
 from shared.sandbox.stripe.errors import StripeError, card_error, invalid, missing
 from shared.sandbox.stripe.params import Json, Kind
@@ -54,8 +54,12 @@ def _collect(call: Call, session: Json, method: Json, buyer: Buyer) -> None:
     if known.outcome == "paid":
         succeed(call, intent, charge)
         _complete(call, session, buyer, paid=True)
+        if known.disputed:
+            disputes.open_dispute(call, charge, reason=known.disputed, inquiry=known.inquiry)
         return
     intent["status"] = "processing"
+    if call.standin.book_pending:
+        payments.book(call, charge)
     call.emit("payment_intent.processing", intent)
     call.emit("charge.pending", charge)
     call.book.hidden[session["id"]]["delayed"] = {
@@ -98,19 +102,17 @@ def settle_delayed(call: Call, session: Json, *, fails: bool) -> None:
 
 
 def tick(standin: Standin) -> None:
-    """Do what the clock has made due: sessions expire, delayed payments get their answer."""
+    """Do what the clock has made due: sessions expire, delayed payments and refunds get their answer, money arrives."""
     for account, book in list(standin.store.books.items()):
         call = standin.call(account)
         for session in book.all("checkout.session"):
             lapse(call, session)
-        waiting = [
-            key
-            for key, kept in book.hidden.items()
-            if kept.get("delayed", {"at": call.now + 1})["at"] <= call.now
-        ]
-        for session_id in waiting:
-            session = book.get("checkout.session", session_id)
-            settle_delayed(call, session, fails=book.hidden[session_id]["delayed"]["fails"])
+        for session_id, waiting in book.due("delayed", call.now):
+            settle_delayed(call, book.get("checkout.session", session_id), fails=waiting["fails"])
+        payments.tick(call)
+        refunds.tick(call)
+        payouts.tick(call)
+        balance.ripen(call)
 
 
 def show_page(call: Call, object_id: str) -> Json:

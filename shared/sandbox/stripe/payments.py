@@ -1,18 +1,15 @@
-"""Payment intents, charges and the balance: how they move, and their part of the API."""
+"""Payment intents and charges: how they move, and their part of the API."""
 
 import secrets
 
-from shared.sandbox.stripe import objects
+from shared.sandbox.stripe import balance, objects
 from shared.sandbox.stripe.catalog import merged_metadata
 from shared.sandbox.stripe.core import Call, Route
 from shared.sandbox.stripe.errors import StripeError
 from shared.sandbox.stripe.lists import page_of, where
 from shared.sandbox.stripe.params import PAGING, Fields, Json, Kind
 from shared.sandbox.stripe.store import new_id
-from shared.sandbox.stripe.testcards import TestNumber
-
-FEE_PERMILLE, FEE_FIXED = 15, 25  # 1.5 % + 25 minor units: the European card price, near enough for a demo
-
+from shared.sandbox.stripe.testcards import TestNumber, known_number
 
 INTENT_NULLS = objects.nulls(
     "application",
@@ -155,12 +152,12 @@ def _method_details(method: Json, amount: int) -> Json:
 
 def succeed(call: Call, intent: Json, charge: Json) -> None:
     """The money has come: charge, balance and intent say so."""
-    fee = charge["amount"] * FEE_PERMILLE // 1000 + FEE_FIXED
-    booked = objects.balance_transaction("charge", charge, amount=charge["amount"], fee=fee, now=call.now)
-    call.book.put(booked)
+    if call.standin.book_late and charge["balance_transaction"] is None:
+        call.book.hidden[charge["id"]] = {"booking": {"at": call.now + call.standin.delayed_after}}
+    else:
+        book(call, charge)
     charge.update(
         amount_captured=charge["amount"],
-        balance_transaction=booked["id"],
         captured=True,
         paid=True,
         status="succeeded",
@@ -173,8 +170,26 @@ def succeed(call: Call, intent: Json, charge: Json) -> None:
     call.emit("payment_intent.succeeded", intent)
 
 
+def book(call: Call, charge: Json) -> None:
+    """Book a payment into the balance, unless it is there already."""
+    if charge["balance_transaction"] is None:
+        at_once = method_number(call, charge).available_at_once
+        charge["balance_transaction"] = balance.take_in(call, charge, at_once=at_once)["id"]
+
+
+def tick(call: Call) -> None:
+    """Payments that were to be booked later are booked."""
+    for charge_id, _ in call.book.due("booking", call.now):
+        del call.book.hidden[charge_id]
+        charge = call.book.get("charge", charge_id)
+        book(call, charge)
+        call.emit("charge.updated", charge, {"balance_transaction": None})
+
+
 def fail(call: Call, intent: Json, charge: Json, why: TestNumber) -> None:
     """The bank said no: the intent waits for another payment method."""
+    if charge["balance_transaction"] is not None:
+        charge["failure_balance_transaction"] = balance.bounce(call, charge)["id"]
     charge.update(
         failure_code=why.code,
         failure_message=why.message,
@@ -191,6 +206,20 @@ def fail(call: Call, intent: Json, charge: Json, why: TestNumber) -> None:
     )
     call.emit("charge.failed", charge)
     call.emit("payment_intent.payment_failed", intent)
+
+
+def method_number(call: Call, charge: Json) -> TestNumber:
+    """The test number that a charge was paid with, and so what happens to it later."""
+    kept = call.book.hidden[charge["payment_method"]]
+    return known_number(charge["payment_method_details"]["type"], kept["number"])
+
+
+def charge_of_intent(call: Call, intent_id: str) -> Json:
+    """The charge that paid a payment intent. Raises StripeError 400 where there is none."""
+    intent = call.book.get("payment_intent", intent_id, "payment_intent")
+    if intent["latest_charge"] is None:
+        raise StripeError(f"The PaymentIntent {intent['id']} does not have a successful charge to refund.")
+    return call.book.get("charge", intent["latest_charge"], "payment_intent")
 
 
 def _outcome(kind: str, words: str, reason: str | None) -> Json:
@@ -259,42 +288,8 @@ def list_charges(call: Call) -> Json:
     return page_of(call, rows, "/v1/charges")
 
 
-def show_transaction(call: Call, object_id: str) -> Json:
-    """GET /v1/balance_transactions/{id}"""
-    return call.book.get("balance_transaction", object_id)
-
-
-def list_transactions(call: Call) -> Json:
-    """GET /v1/balance_transactions"""
-    asked = call.params
-    rows = where(
-        call.book.all("balance_transaction"),
-        currency=asked.get("currency"),
-        source=asked.get("source"),
-        type=asked.get("type"),
-    )
-    return page_of(call, rows, "/v1/balance_transactions")
-
-
-def show_balance(call: Call) -> Json:
-    """GET /v1/balance: what is available after two days and what is pending, per currency, minor units."""
-    sums: dict[str, dict[str, int]] = {"available": {}, "pending": {}}
-    for row in call.book.all("balance_transaction"):
-        part = sums["available" if row["available_on"] <= call.now else "pending"]
-        part[row["currency"]] = part.get(row["currency"], 0) + row["net"]
-    rows = {
-        name: [
-            {"amount": amount, "currency": currency, "source_types": {"card": amount}}
-            for currency, amount in part.items()
-        ]
-        for name, part in sums.items()
-    }
-    return {"object": "balance", "livemode": False, **rows}
-
-
 CHANGE: Fields = {"description": Kind.CLEARABLE, "metadata": Kind.MAP}
 BY_CUSTOMER: Fields = {**PAGING, "customer": Kind.TEXT}
-TRANSACTIONS: Fields = {**PAGING, "currency": Kind.TEXT, "source": Kind.TEXT, "type": Kind.TEXT}
 
 ROUTES = (
     Route("GET", "/v1/payment_intents", list_intents, BY_CUSTOMER),
@@ -306,7 +301,4 @@ ROUTES = (
     Route("GET", "/v1/charges", list_charges, {**BY_CUSTOMER, "payment_intent": Kind.TEXT}),
     Route("GET", "/v1/charges/<object_id>", show_charge),
     Route("POST", "/v1/charges/<object_id>", change_charge, CHANGE),
-    Route("GET", "/v1/balance_transactions", list_transactions, TRANSACTIONS),
-    Route("GET", "/v1/balance_transactions/<object_id>", show_transaction),
-    Route("GET", "/v1/balance", show_balance),
 )

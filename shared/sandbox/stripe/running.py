@@ -9,15 +9,19 @@ from pathlib import Path
 
 import httpx
 
-from shared.sandbox.stripe import refunds
+from shared.sandbox.stripe import balance, disputes, endpoints, payouts, refunds
 from shared.sandbox.stripe.app import StandinApp, create_standin
-from shared.sandbox.stripe.control import GOOD_CARD, session_of
-from shared.sandbox.stripe.failures import Failure, Fault
+from shared.sandbox.stripe.books import read_out
+from shared.sandbox.stripe.control import GOOD_CARD
+from shared.sandbox.stripe.core import Standin
+from shared.sandbox.stripe.failures import Chaos, Failure, Fault
 from shared.sandbox.stripe.hosted import pay_with_number
+from shared.sandbox.stripe.moneyswitches import NO_ACCOUNT, refund_by_hand
 from shared.sandbox.stripe.params import Json
 from shared.sandbox.stripe.paying import Buyer, settle_delayed, tick
 from shared.sandbox.stripe.serving import loopback_socket, serve_on
 from shared.sandbox.stripe.webhooks import Deliveries
+from shared.sandbox.stripe.wishes import charge_of, located, session_of
 
 SECRET_KEY, WEBHOOK_SECRET = "sk_test_standin", "whsec_standin"
 
@@ -33,8 +37,13 @@ class RunningStandin:
 
     @property
     def webhooks(self) -> Deliveries:
-        """Outgoing events: `mode`, `copies`, `deliver_pending`, `send`, `idle`."""
+        """Outgoing events: `mode`, `copies`, `chaos`, `deliver_pending`, `redeliver`, `send`, `tries`, `idle`."""
         return self.app.standin.deliveries
+
+    @property
+    def standin(self) -> Standin:
+        """What is behind the address: its store, its clock, its failures."""
+        return self.app.standin
 
     async def pay(
         self,
@@ -48,40 +57,105 @@ class RunningStandin:
 
         Raises StripeError, 402 where the bank declines.
         """
-        call, session = session_of(self.app.standin, session_id)
+        call, session = session_of(self.standin, session_id)
         method, number = ("sepa_debit", iban) if iban else ("card", card)
         pay_with_number(call, session, method, number, Buyer(email))
         return session
 
     def finish_delayed(self, session_id: str, *, fails: bool = False) -> None:
         """Let the bank answer for a delayed payment now."""
-        call, session = session_of(self.app.standin, session_id)
+        call, session = session_of(self.standin, session_id)
         settle_delayed(call, session, fails=fails)
 
-    def fail_refund(self, refund_id: str, account: str = "") -> None:
+    def booking(self, *, pending: bool = False, late: bool = False) -> None:
+        """Have delayed payments in the balance while they wait; book payments some seconds after they succeed."""
+        self.standin.book_pending, self.standin.book_late = pending, late
+
+    def refund(self, of: str, amount: int | None = None) -> Json:
+        """Refund by hand in the dashboard, without metadata: of a session, payment intent or charge."""
+        return refund_by_hand(self.standin, of, amount)
+
+    def hold_refunds(self, on: bool = True) -> None:
+        """Let new refunds stay pending until `finish_refund` or `fail_refund`."""
+        self.standin.refunds_pending = on
+
+    def finish_refund(self, refund_id: str) -> None:
+        """Let a pending refund succeed."""
+        refunds.finish(*located(self.standin, "refund", refund_id, "refund"))
+
+    def fail_refund(self, refund_id: str, reason: str = "lost_or_stolen_card") -> None:
         """Let the buyer's bank send a refund back."""
-        call = self.app.standin.call(account)
-        refunds.fail(call, call.book.get("refund", refund_id))
+        call, refund = located(self.standin, "refund", refund_id, "refund")
+        refunds.fail(call, refund, reason)
+
+    def dispute(
+        self, of: str, amount: int | None = None, *, reason: str = "fraudulent", inquiry: bool = False
+    ) -> Json:
+        """Let the buyer's bank dispute a session, payment intent or charge; the dispute."""
+        call, charge = charge_of(self.standin, of)
+        return disputes.open_dispute(call, charge, amount=amount, reason=reason, inquiry=inquiry)
+
+    def win_dispute(self, dispute_id: str) -> None:
+        """Decide it for the seller; an inquiry ends as `warning_closed`."""
+        disputes.win(*located(self.standin, "dispute", dispute_id, "dispute"))
+
+    def lose_dispute(self, dispute_id: str) -> None:
+        """Decide it for the buyer; an inquiry ends as `warning_closed`."""
+        disputes.lose(*located(self.standin, "dispute", dispute_id, "dispute"))
+
+    def escalate_dispute(self, dispute_id: str) -> None:
+        """Make a dispute of an inquiry: now the money goes."""
+        disputes.escalate(*located(self.standin, "dispute", dispute_id, "dispute"))
+
+    def pay_out(self, account: str = "", *, everything: bool = False) -> list[Json]:
+        """Automatic payouts, one per currency, of what is available, or of what is pending too."""
+        return payouts.pay_out(self.standin.call(account), everything=everything)
+
+    def finish_payout(self, payout_id: str) -> None:
+        """Let a payout arrive now."""
+        payouts.arrive(*located(self.standin, "payout", payout_id, "payout"))
+
+    def fail_payout(self, payout_id: str, code: str = NO_ACCOUNT[0], message: str = NO_ACCOUNT[1]) -> None:
+        """Let the bank send a payout back."""
+        call, payout = located(self.standin, "payout", payout_id, "payout")
+        payouts.fail(call, payout, code, message)
+
+    def settle_in(self, currency: str | None, rate: float = 1, account: str = "") -> None:
+        """Settle everything in this currency from now on, others at `rate`; None: as charged."""
+        balance.settle_in(self.standin.call(account), currency, rate)
+
+    def set_endpoint(self, endpoint_id: str, status: str) -> None:
+        """Set a webhook endpoint to `enabled` or `disabled`."""
+        call, endpoint = located(self.standin, endpoints.KIND, endpoint_id, "endpoint")
+        endpoints.set_status(call, endpoint, status)
+
+    def books(self) -> Json:
+        """Everything that moved money, per account; see books.py."""
+        return read_out(self.standin)
 
     def set_clock(self, now: datetime | None) -> None:
         """Stop the clock there (None: go on with the machine's), and do what has become due."""
-        self.app.standin.store.clock.stop_at(int(now.timestamp()) if now else None)
-        tick(self.app.standin)
+        self.standin.store.clock.stop_at(int(now.timestamp()) if now else None)
+        tick(self.standin)
 
     def fail_next(
         self, path: str, fault: Fault, times: int = 1, *, method: str | None = None, kept: bool = True
     ) -> None:
         """Make the next calls of this path fail; see failures.py."""
-        self.app.standin.failures.wishes.append(Failure(path, fault, times, method, kept))
+        self.standin.failures.wishes.append(Failure(path, fault, times, method, kept))
+
+    def chaos(self, rates: dict[str, float], seed: int, path: str = "/v1/*") -> None:
+        """Random faults from now on, by the names of failures.RANDOM_FAULTS; no rates: none any more."""
+        self.standin.failures.chaos = Chaos(rates, seed, path) if rates else None
 
     def events(self, kind: str | None = None, account: str = "") -> list[Json]:
         """The events of an account, oldest first."""
-        rows = self.app.standin.store.book(account).tables.get("event", {}).values()
+        rows = self.standin.store.book(account).tables.get("event", {}).values()
         return [row for row in rows if kind in (None, row["type"])]
 
     def find(self, kind: str, object_id: str, account: str = "") -> Json:
         """An object as it is now, such as `find("checkout.session", "cs_…")`."""
-        return self.app.standin.store.book(account).get(kind, object_id)
+        return self.standin.store.book(account).get(kind, object_id)
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ async def serve_on(listener: socket.socket, app: StandinApp, until: Callable[[],
     config.bind = [f"fd://{listener.detach()}"]
     config.accesslog = None
     config.errorlog = None
+    config.include_date_header = False  # the app sends its own: the stand-in's clock
     config.graceful_timeout = 0.5
     config.keep_alive_timeout = 60
     await serve(app, config, shutdown_trigger=until)

@@ -33,7 +33,8 @@ class Book:
         self.account = account
         self.tables: dict[str, dict[str, Json]] = {}
         self.hidden: dict[str, Json] = {}
-        """By id, what Stripe keeps to itself: a session's lines and delayed outcome, a method's number."""
+        """By id, what Stripe keeps to itself: a session's lines and delayed outcome, a method's number, the
+        payout that took a movement; and what the account settles in."""
 
     def put(self, made: Json) -> Json:
         """Keep a new object under its own kind."""
@@ -50,6 +51,11 @@ class Book:
         if found is None:
             raise missing(kind, object_id, param, 404 if param == "id" else 400)
         return found
+
+    def due(self, name: str, now: int) -> list[tuple[str, Json]]:
+        """What was put off under this name and is due: the object's id, and what was noted with `at`."""
+        noted = [(key, kept[name]) for key, kept in self.hidden.items() if name in kept]
+        return [(key, note) for key, note in noted if note["at"] <= now]
 
     def all(self, kind: str) -> list[Json]:
         """Every object of a kind, newest first, as Stripe lists them."""
@@ -72,12 +78,12 @@ class Store:
         """The book of an account, opened at its first use."""
         return self.books.setdefault(account, Book(account))
 
-    def find_session(self, session_id: str) -> tuple[Book, Json] | None:
-        """A Checkout session of any account: the payment page knows only its id."""
+    def locate(self, kind: str, object_id: str) -> tuple[Book, Json] | None:
+        """An object of any account, for who knows only its id: the payment page, the switches."""
         for book in self.books.values():
-            session = book.find("checkout.session", session_id)
-            if session is not None:
-                return book, session
+            found = book.find(kind, object_id)
+            if found is not None:
+                return book, found
         return None
 
     def save(self) -> None:

@@ -15,6 +15,13 @@ class TestNumber:
     code: str = ""
     decline_code: str | None = None
     message: str = ""
+    disputed: str = ""
+    """The reason why the buyer's bank disputes the payment right after it."""
+    inquiry: bool = False
+    """It only asks first."""
+    refund: Literal["at_once", "later", "returned"] = "at_once"
+    """A refund is done at once, pending for a while, or sent back after a while."""
+    available_at_once: bool = False
 
 
 DECLINED = "Your card was declined."
@@ -23,6 +30,12 @@ CARDS = {
     "4242424242424242": TestNumber("paid", "visa"),
     "5555555555554444": TestNumber("paid", "mastercard"),
     "378282246310005": TestNumber("paid", "amex"),
+    "4000000000000077": TestNumber("paid", "visa", available_at_once=True),
+    "4000000000000259": TestNumber("paid", "visa", disputed="fraudulent"),
+    "4000000000002685": TestNumber("paid", "visa", disputed="product_not_received"),
+    "4000000000001976": TestNumber("paid", "visa", disputed="fraudulent", inquiry=True),
+    "4000000000007726": TestNumber("paid", "visa", refund="later"),
+    "4000000000005126": TestNumber("paid", "visa", refund="returned"),
     "4000000000000002": TestNumber("declined", "visa", "card_declined", "generic_decline", DECLINED),
     "4000000000009995": TestNumber(
         "declined", "visa", "card_declined", "insufficient_funds", "Your card has insufficient funds."
@@ -57,6 +70,12 @@ TOKENS = {
     "pm_card_visa": "4242424242424242",
     "pm_card_mastercard": "5555555555554444",
     "pm_card_amex": "378282246310005",
+    "pm_card_bypassPending": "4000000000000077",
+    "pm_card_createDispute": "4000000000000259",
+    "pm_card_createDisputeProductNotReceived": "4000000000002685",
+    "pm_card_createDisputeInquiry": "4000000000001976",
+    "pm_card_pendingRefund": "4000000000007726",
+    "pm_card_refundFail": "4000000000005126",
     "pm_card_visa_chargeDeclined": "4000000000000002",
     "pm_card_chargeDeclined": "4000000000000002",
     "pm_card_chargeDeclinedInsufficientFunds": "4000000000009995",

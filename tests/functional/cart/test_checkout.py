@@ -4,11 +4,13 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 from cart.checkout import NotExtended, SessionExpired, TooManyOpenOrders, extend
 from cart.complete import continue_session
 from cart.models import Order
 from cart.quote import CartChanged, EmptyCart, NotChargeable
+from events.models import TicketType
 from shared.contracts.protocols import PaymentsRefused, PaymentsUnavailable, SoldOut
 from shared.contracts.states import OrderState
 from shared.errors import NotFound
@@ -322,6 +324,21 @@ async def test_one_extension(world: World) -> None:
             await extend(session, world.till, order_id=order_id, user_id=user_id, now=world.clock.now())
     world.clock.advance(minutes=25)
     assert await world.release(order_id) == OrderState.PENDING
+
+
+async def test_the_shortest_hold_counts(world: World) -> None:
+    """A type's own minutes, else its page's, else 30; the shortest of an order's lines is the order's (spec: H10)."""
+    plain = await world.sell("plain", page="plain")
+    of_page = await world.sell("of-page", page="quick", hold_minutes=20)
+    of_type = await world.sell("of-type", page="hurried", hold_minutes=20)
+    async with world.sessions.begin() as session:
+        await session.execute(update(TicketType).where(TicketType.id == of_type).values(hold_minutes=5))
+    user_id = await world.buyer()
+    for kinds, minutes in (([plain], 30), ([plain, of_page], 20), ([plain, of_page, of_type], 5)):
+        for kind in kinds:
+            await world.put(user_id, kind, 1)
+        (order_id,) = await world.start(user_id)
+        assert (await world.order(order_id)).reserved_until == world.clock.now() + timedelta(minutes=minutes)
 
 
 async def test_unfinished_checkouts_are_limited(world: World) -> None:

@@ -8,6 +8,7 @@ import pytest
 import stripe
 from quart import Quart, request
 
+from shared.sandbox.stripe.control import GOOD_CARD
 from shared.sandbox.stripe.running import RunningStandin
 
 
@@ -71,3 +72,17 @@ class Receiver:
 def receiver() -> Receiver:
     """A webhook endpoint that takes everything."""
     return Receiver()
+
+
+async def paid_session(
+    standin: RunningStandin, client: stripe.StripeClient, card: str = GOOD_CARD, **more: Any
+) -> dict[str, Any]:
+    """A session that was paid with a card, usually a good one."""
+    options: Any = {"stripe_account": more.pop("account")} if "account" in more else {}
+    session = await client.v1.checkout.sessions.create_async(params=wishes(**more), options=options)
+    return await standin.pay(session.id, card)
+
+
+def kinds(standin: RunningStandin, account: str = "") -> list[str]:
+    """The types of all events of an account, oldest first."""
+    return [event["type"] for event in standin.events(account=account)]

@@ -88,6 +88,58 @@ async def test_refunds_coupons_and_the_balance_conform(
     assert (kept.status, standin.find("refund", failing.id)["status"]) == ("succeeded", "failed")
 
 
+@pytest.mark.parametrize("iban", [None, IBAN])
+@pytest.mark.parametrize("inquiry", [False, True])
+@pytest.mark.parametrize("won", [False, True])
+async def test_disputes_conform_from_first_to_last(
+    standin: RunningStandin, client: stripe.StripeClient, iban: str | None, inquiry: bool, won: bool
+) -> None:
+    """spec: E4; every event on the way is held against the SDK too."""
+    session = await client.v1.checkout.sessions.create_async(params=wishes())
+    await standin.pay(session.id, iban=iban)
+    standin.finish_delayed(session.id)
+    dispute = standin.dispute(session.id, 1000, inquiry=inquiry)
+    evidence: Any = {"uncategorized_text": "They came.", "customer_name": "Mira"}
+    await client.v1.disputes.update_async(dispute["id"], params={"evidence": evidence})
+    if inquiry:
+        standin.escalate_dispute(dispute["id"])
+    if won:
+        standin.win_dispute(dispute["id"])
+    else:
+        await client.v1.disputes.close_async(dispute["id"])
+    assert "dispute" in assert_all_conform(standin)
+    assert standin.find("dispute", dispute["id"])["status"] == ("won" if won else "lost")
+
+
+async def test_payouts_pending_refunds_and_conversion_conform(
+    standin: RunningStandin, client: stripe.StripeClient
+) -> None:
+    """spec: H6"""
+    standin.settle_in("usd", 1.0731)
+    standin.hold_refunds()
+    session = await client.v1.checkout.sessions.create_async(params=wishes())
+    await standin.pay(session.id)
+    refund = standin.refund(session.id, 700)
+    assert_all_conform(standin)
+    standin.finish_refund(refund["id"])
+    (payout,) = standin.pay_out(everything=True)
+    standin.finish_payout(payout["id"])
+    assert_all_conform(standin)
+    standin.fail_payout(payout["id"])
+    by_hand = await client.v1.payouts.create_async(params={"amount": 100, "currency": "usd"})
+    await client.v1.payouts.cancel_async(by_hand.id)
+    assert {"payout", "refund", "balance_transaction"} <= assert_all_conform(standin)
+
+
+async def test_webhook_endpoints_conform(standin: RunningStandin, client: stripe.StripeClient) -> None:
+    """spec: H8"""
+    made = await client.v1.webhook_endpoints.create_async(
+        params={"url": "http://127.0.0.1:9/hook", "enabled_events": ["*"]}
+    )
+    assert_conforms(made.to_dict(), stripe.WebhookEndpoint)
+    assert {"webhook_endpoint"} == assert_all_conform(standin)
+
+
 async def test_the_walk_itself_finds_what_is_wrong(
     standin: RunningStandin, client: stripe.StripeClient
 ) -> None:

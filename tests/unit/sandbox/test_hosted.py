@@ -61,6 +61,17 @@ async def test_paying_leads_back_to_the_shop_and_charges_once(
     assert "payment is complete" in await text_of(await browser.get(f"/c/pay/{session.id}"))
 
 
+async def test_a_payment_can_be_made_that_its_bank_disputes(
+    standin: RunningStandin, client: stripe.StripeClient, session: stripe.checkout.Session
+) -> None:
+    """spec: H4: a person can see in the demo what a dispute does."""
+    browser = standin.app.test_client()
+    assert "4000 0000 0000 0259" in await text_of(await browser.get(f"/c/pay/{session.id}?with=disputed"))
+    await browser.post(f"/c/pay/{session.id}", form={**CARD, "number": "4000 0000 0000 0259"})
+    (dispute,) = (await client.v1.disputes.list_async()).data
+    assert (dispute.status, dispute.amount) == ("needs_response", 3000)
+
+
 async def test_a_declined_card_stays_on_the_page(
     standin: RunningStandin, session: stripe.checkout.Session
 ) -> None:

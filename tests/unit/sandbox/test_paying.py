@@ -8,20 +8,9 @@ import stripe
 
 from shared.sandbox.stripe.errors import StripeError
 from shared.sandbox.stripe.running import RunningStandin
-from tests.unit.sandbox.conftest import wishes
+from tests.unit.sandbox.conftest import kinds, paid_session, wishes
 
 IBAN, RETURNING_IBAN = "AT611904300234573201", "AT861904300235473202"
-
-
-async def paid_session(standin: RunningStandin, client: stripe.StripeClient, **more: Any) -> dict[str, Any]:
-    """A session that was paid with a good card."""
-    session = await client.v1.checkout.sessions.create_async(params=wishes(**more))
-    return await standin.pay(session.id)
-
-
-def kinds(standin: RunningStandin) -> list[str]:
-    """The types of all events, oldest first."""
-    return [event["type"] for event in standin.events()]
 
 
 async def test_a_good_card_pays(standin: RunningStandin, client: stripe.StripeClient) -> None:

@@ -1,0 +1,108 @@
+"""An event that does not take place: nothing is sold any more, and the money goes back. Used by office_routes.
+
+Here only the entry and its stock are closed. Who holds its tickets gets them released or refunded by the sweep
+`cancelled_entries`, order by order, since Stripe has to be asked: the truth it works from is the entry's state.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from events.models import Entry
+from events.office import EntryRow, entries_of_page, page_and_role
+from shared import audit
+from shared.contracts.dtos import PageDTO
+from shared.contracts.states import EntryState, PageRole
+from shared.errors import Conflict, Forbidden, Invalid, NotFound
+from shared.jobs import nudge
+
+SWEEP = "cancelled_entries"
+
+
+class OwnersOnly(Forbidden):
+    """Only an owner of this page may cancel an event: the money of all its buyers goes back."""
+
+    code = "OWNERS_ONLY"
+
+
+class NotTheTitle(Invalid):
+    """That is not the event’s title. Nothing was cancelled."""
+
+    code = "NOT_THE_TITLE"
+
+
+class NotOnSale(Conflict):
+    """This event is a draft. Nothing of it was sold, so there is nothing to cancel."""
+
+    code = "ENTRY_IS_DRAFT"
+
+
+# In id order, as every claim locks them: who claimed before is released or refunded, who comes later is refused.
+_CLOSE_POOLS = text("""
+WITH locked AS MATERIALIZED (
+    SELECT id FROM pools WHERE id IN (
+        SELECT pool_id FROM entries WHERE id = :entry_id
+        UNION ALL SELECT pool_id FROM ticket_types WHERE entry_id = :entry_id
+    ) ORDER BY id FOR NO KEY UPDATE
+)
+UPDATE pools SET closed = true FROM locked WHERE pools.id = locked.id
+""")
+
+
+async def entry_of_owner(
+    session: AsyncSession, *, user_id: UUID, page_slug: str, slug: str
+) -> tuple[PageDTO, EntryRow]:
+    """A page and an entry of it with its numbers, for an owner of the page.
+
+    Raises NotFound where the user does not see the page's sales or there is no such entry, OwnersOnly for its staff.
+    """
+    page, role = await page_and_role(session, user_id=user_id, slug=page_slug)
+    if role is not PageRole.OWNER:
+        raise OwnersOnly
+    entry = next((row for row in await entries_of_page(session, page_id=page.id) if row.slug == slug), None)
+    if entry is None:
+        raise NotFound
+    return page, entry
+
+
+def check_title(entry: EntryRow, typed: str) -> None:
+    """Raise NotTheTitle unless the entry's title was typed; capitals and spaces are not counted."""
+    if _plain(typed) != _plain(entry.title):
+        raise NotTheTitle
+
+
+def _plain(title: str) -> str:
+    return " ".join(title.split()).casefold()
+
+
+async def cancel_entry(session: AsyncSession, *, entry_id: UUID, actor: str, now: datetime) -> bool:
+    """Confirmed → cancelled, its pools closed, the refunds nudged; False where it is cancelled already.
+
+    Raises NotOnSale for a draft. The tickets stay as they are until the sweep comes to their orders (issue 3.3).
+    """
+    cancelled = await session.scalar(
+        update(Entry)
+        .where(Entry.id == entry_id, Entry.state == EntryState.CONFIRMED)
+        .values(state=EntryState.CANCELLED)
+        .returning(Entry.id)
+    )
+    if cancelled is None:
+        state = await session.scalar(select(Entry.state).where(Entry.id == entry_id))
+        if state == EntryState.DRAFT:
+            raise NotOnSale
+        return False
+    await session.execute(_CLOSE_POOLS, {"entry_id": entry_id})
+    await audit.record(
+        session,
+        at=now,
+        actor=actor,
+        subject="entry",
+        subject_id=entry_id,
+        what="cancelled",
+        before={"state": EntryState.CONFIRMED},
+        after={"state": EntryState.CANCELLED},
+    )
+    await nudge(session, SWEEP)
+    return True
