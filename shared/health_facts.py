@@ -50,6 +50,8 @@ class Fact:
     """The section of docs/runbook.md that says what to do."""
     href: str = ""
     """The page that lists the rows behind it."""
+    rows: int | None = None
+    """Of rows that are due: how many."""
 
 
 FactFinder = Callable[[AsyncSession, datetime], Awaitable[list[Fact]]]
@@ -85,7 +87,7 @@ def waiting(
     """Rows that are due: fine while the oldest of them has just become so."""
     title = f"Waiting: {many}"
     if oldest is None:
-        return Fact(f"{name}_oldest_seconds", title, "None is waiting.", value=0, href=href)
+        return Fact(f"{name}_oldest_seconds", title, "None is waiting.", value=0, rows=0, href=href)
     age = now - oldest
     return Fact(
         f"{name}_oldest_seconds",
@@ -96,6 +98,7 @@ def waiting(
         oldest,
         "Worker dead",
         href,
+        count,
     )
 
 

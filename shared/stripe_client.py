@@ -7,12 +7,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
+from types import CoroutineType
 from typing import Any, TypeVar
 
 import stripe
 import structlog
 from stripe import StripeClient
 
+from shared import metrics
 from shared.contracts.protocols import (
     ChargeDisputed,
     CustomerGone,
@@ -82,6 +84,20 @@ async def answer(call: Awaitable[T]) -> T:
         if asyncio.iscoroutine(call):
             call.close()
         raise
+    if not isinstance(
+        call, CoroutineType
+    ):  # the next of a list, mostly at hand already: not a call of its own
+        return await _answered(call)
+    with metrics.stripe_call(_name(call.__qualname__)):
+        return await _answered(call)
+
+
+def _name(qualname: str) -> str:
+    """SessionService.create_async is counted as Session.create."""
+    return qualname.replace("Service.", ".").removesuffix("_async")
+
+
+async def _answered(call: Awaitable[T]) -> T:
     started = time.perf_counter()
     try:
         return await call
