@@ -225,14 +225,14 @@ def _check_level(row: HealthCheck) -> Level:
 
 async def _orders_by_state(session: AsyncSession) -> Mapping[str, float]:
     rows = await session.execute(select(Order.state, func.count()).group_by(Order.state))
-    return {state.value: 0 for state in OrderState} | {state: count for state, count in rows}  # noqa: C416
+    return dict.fromkeys(OrderState, 0.0) | {state: float(count) for state, count in rows}
 
 
 async def _webhooks_by_result(session: AsyncSession) -> Mapping[str, float]:
     rows = await session.execute(
         select(func.coalesce(WebhookEvent.result, "open"), func.count()).group_by(WebhookEvent.result)
     )
-    return dict(rows.tuples().all())
+    return {result: float(count) for result, count in rows}
 
 
 FIGURES = {

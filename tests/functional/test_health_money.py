@@ -224,7 +224,7 @@ async def test_figures(shop: Shop) -> None:
     await shop.world.bought(kind)
     async with shop.database.sessions.reading() as session:
         read = await shop.app.figures["orders"].read(session)
-    assert read == {state.value: float(state == OrderState.PENDING) for state in OrderState}
+    assert read == {state: float(state == OrderState.PENDING) for state in OrderState}
     assert await shop.world.count(Order) == 1
 
 

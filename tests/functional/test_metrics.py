@@ -124,6 +124,7 @@ async def test_a_worker_measures(shop: Shop, monkeypatch: pytest.MonkeyPatch) ->
 
     shop.app.sweeps = {"broken": broken}
     worker = Worker(shop.app)
+    await worker.beat()
     task = asyncio.create_task(worker.run())
     with metrics.shown(ANYWHERE) as port:
 
