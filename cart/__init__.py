@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import Protocol
 
-from cart import cancelled_entries, inbox, refunds
+from cart import cancelled_entries, health, inbox, refunds
+from cart.checks import CheckSweep
 from cart.reconcile.run import reconcile_hourly
 from cart.release import release_lapsed
 from cart.service import SqlCartService
@@ -20,7 +21,7 @@ class Process(Protocol):
 
 def init_app(app: Tillgate) -> None:
     """Fill services.cart, register the pages and the due work."""
-    from cart import api, office_routes, routes, webhooks  # noqa: F401 - registers on the blueprint
+    from cart import api, office_routes, operator_routes, routes, webhooks  # noqa: F401 - registers on the blueprint
 
     app.services.cart = SqlCartService(app.services)
     app.register_blueprint(routes.blueprint)
@@ -38,10 +39,18 @@ def init_app(app: Tillgate) -> None:
     async def due_refunds(now: datetime) -> int:
         return await refunds.send_due(app.database.sessions, app.services.payments, now=now)
 
+    check_sweep = CheckSweep(app.database.sessions, app.settings.public_url)
+
+    async def checks(now: datetime) -> int:
+        return await check_sweep.run(app.services.payments, now) if app.services.filled("payments") else 0
+
+    app.health_facts["money"] = health.money_facts
+    app.figures.update(health.FIGURES)
     app.sweeps.update(
         lapsed_orders=due(release_lapsed),
         webhooks=due(inbox.process_left_over),
         refunds=due_refunds,
         cancelled_entries=due(cancelled_entries.unwind),
         reconcile=due(reconcile_hourly),
+        checks=checks,
     )
