@@ -160,8 +160,9 @@ def _prove(parts: Parts, outcome: Outcome) -> None:
     books = parts.in_database(lambda sessions: proofs.read(sessions, stripe))
     outcome.kills = parts.kills
     outcome.counts = proofs.counts(books)
-    outcome.webhooks.update(proofs.webhook_counts(parts.stripe("/_test/webhook-tries")["tries"]))
-    outcome.complaints += proofs.complaints(books, outcome.diary.saw_paid)
+    tries = parts.stripe("/_test/webhook-tries")["tries"]
+    outcome.webhooks.update(proofs.webhook_counts(tries))
+    outcome.complaints += proofs.complaints(books, saw_paid=outcome.diary.saw_paid, tries=tries)
     outcome.complaints += [f"A part ended by itself: {last_words}" for last_words in parts.ended]
 
 
