@@ -6,7 +6,8 @@ Each says in words what became of it, and raises NotRepaired where it could not.
 from datetime import datetime
 from uuid import UUID, uuid5
 
-from cart import attempts, checkout, orders, release, settle
+from cart import attempts, checkout, orders, release
+from cart.complete import settle_at_once
 from cart.models import Payment
 from cart.reconcile.differences import NotRepaired
 from cart.refunds import RefundReason, owe_refund
@@ -15,7 +16,7 @@ from cart.till import Till
 from shared.contracts.facts import IntentFacts, SessionFacts
 from shared.contracts.protocols import Confirmation
 from shared.contracts.states import OrderState
-from shared.database import Sessions, retrying
+from shared.database import Sessions
 from shared.formats import state_words
 
 OVER = (OrderState.FAILED, OrderState.EXPIRED, OrderState.CANCELLED)
@@ -34,12 +35,7 @@ SETTLED_WORDS = {
 
 async def settle_session(sessions: Sessions, till: Till, *, facts: SessionFacts, now: datetime) -> str:
     """Settle what Stripe says of a session, as its webhook would have."""
-
-    async def once() -> Settled:
-        async with sessions.begin() as session:
-            return await settle.settle(session, till, facts, now=now, failed=facts.has_failed)
-
-    settled = await retrying(once)
+    settled = await settle_at_once(sessions, till, facts, now=now)
     if settled not in SETTLED_WORDS:
         raise NotRepaired(f"settling said {settled.value}")
     return SETTLED_WORDS[settled]
