@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from events.models import Entry, Ticket
@@ -60,14 +60,14 @@ async def orders_holding_tickets(session: AsyncSession, *, after: UUID | None, l
     return [order_id for order_id in rows if order_id is not None]
 
 
-async def orders_of_cancelled_entries(session: AsyncSession, *, limit: int) -> list[UUID]:
-    """Orders that still hold tickets of a cancelled entry, oldest first."""
-    rows = await session.scalars(
+async def orders_of_cancelled_entries(session: AsyncSession, *, after: UUID | None, limit: int) -> list[UUID]:
+    """Orders that still hold tickets of a cancelled entry, by id, beginning after one."""
+    query = (
         select(Ticket.order_id)
         .join(Entry, Entry.id == Ticket.entry_id)
         .where(Entry.state == EntryState.CANCELLED, Ticket.state.in_(STOCK_STATES))
-        .group_by(Ticket.order_id)
-        .order_by(func.min(Ticket.created_at), Ticket.order_id)
-        .limit(limit)
     )
+    if after is not None:
+        query = query.where(Ticket.order_id > after)
+    rows = await session.scalars(query.distinct().order_by(Ticket.order_id).limit(limit))
     return [order_id for order_id in rows if order_id is not None]

@@ -50,6 +50,7 @@ def serve(bind: str, workers: int, only: str | None) -> None:
     from hypercorn.run import run  # here: other commands need no server
 
     from shared.demo import payments_beside
+    from shared.metrics import shown
     from shared.serving import hypercorn_config
 
     if os.environ.get("TILLGATE_ENV") == "development":
@@ -60,6 +61,7 @@ def serve(bind: str, workers: int, only: str | None) -> None:
             announce_alone(settings)
         if only == "cart" and not settings.stripe_secret_key:
             os.environ |= at_the_end.enter_context(payments_beside(settings))
+        at_the_end.enter_context(shown(settings.metrics_bind, processes=workers))
         try:
             sys.exit(run(hypercorn_config(bind, workers, only)))
         except OSError as error:

@@ -21,6 +21,7 @@ from shared.contracts.facts import (
     ChargeFacts,
     CheckoutRequest,
     DisputeFacts,
+    EndpointFacts,
     EventFacts,
     IntentFacts,
     PayoutFacts,
@@ -151,8 +152,13 @@ class CalendarService(Protocol):
         """Put the overlay of a dispute on an order's tickets, or take it off; returns how many changed (spec: H4)."""
         ...
 
-    async def orders_of_cancelled_entries(self, session: AsyncSession, *, limit: int) -> list[UUID]:
-        """Orders that still hold tickets of a cancelled entry, oldest first: each is to be released or refunded."""
+    async def orders_of_cancelled_entries(
+        self, session: AsyncSession, *, after: UUID | None = None, limit: int
+    ) -> list[UUID]:
+        """Orders that still hold tickets of a cancelled entry, by id: each is to be released or refunded.
+
+        `after` continues behind an order: one whose turn has not come keeps no other from it.
+        """
         ...
 
     async def orders_holding_tickets(
@@ -199,6 +205,12 @@ class CalendarService(Protocol):
         """The pages a user works for, by name."""
         ...
 
+    async def members_of_pages(
+        self, session: AsyncSession, page_ids: Sequence[UUID]
+    ) -> list[tuple[UUID, UUID, PageRole]]:
+        """Who works for these pages: page, user, role, by page and user."""
+        ...
+
     async def orders_by_ticket_code(self, session: AsyncSession, *, page_id: UUID, code: str) -> list[UUID]:
         """Orders on this page that hold the ticket with this door code; for the organizer's search."""
         ...
@@ -229,6 +241,12 @@ class PaymentsUnavailable(AppError):
 
     status = 503
     code = "PAYMENTS_UNAVAILABLE"
+
+
+class KeyRefused(PaymentsUnavailable):
+    """The payment provider does not accept our key, so nothing can be paid now. Your tickets stay held."""
+
+    code = "KEY_REFUSED"
 
 
 class PaymentsRefused(AppError):
@@ -265,6 +283,8 @@ class Payments(Protocol):
     """
 
     livemode: bool
+    api_version: str
+    """That the SDK speaks; webhook endpoints should speak it too."""
 
     async def customer_for(
         self,
@@ -361,6 +381,21 @@ class Payments(Protocol):
 
     async def balance(self, *, stripe_account: str) -> dict[str, int]:
         """What the account holds now, available and pending together: minor units by currency, upper case."""
+        ...
+
+    async def clock_difference(self) -> float:
+        """Seconds that our clock is ahead of Stripe's (negative: behind); signatures are refused beyond 300.
+
+        Raises `KeyRefused` where Stripe does not accept our key.
+        """
+        ...
+
+    async def webhook_endpoints(self) -> list[EndpointFacts]:
+        """The addresses that Stripe sends events to."""
+        ...
+
+    def ping(self) -> tuple[bytes, str]:
+        """An event of our own type `tillgate.ping` and its signature, as Stripe would send it to our webhook."""
         ...
 
     def read_event(self, body: bytes, signature: str | None) -> EventFacts:
