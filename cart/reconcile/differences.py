@@ -114,6 +114,7 @@ class Difference:
     stripe_account: str = ""
     reference: str = ""
     """Stripe's id of what it is about, where there is one."""
+    payment_intent: str | None = None
     order_id: UUID | None = None
     page_ids: tuple[UUID, ...] = ()
     """Whose organizers are told; none: the operator's alone."""
@@ -133,6 +134,7 @@ class Difference:
             "repaired": self.repaired,
             "stripe_account": self.stripe_account,
             "reference": self.reference,
+            "payment_intent": self.payment_intent,
             "order_id": str(self.order_id) if self.order_id else None,
             "page_ids": [str(page_id) for page_id in self.page_ids],
         }

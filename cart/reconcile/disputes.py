@@ -57,6 +57,7 @@ def _differs(facts: DisputeFacts, row: Dispute | None, order: OrderBrief) -> Dif
         repair=take_in,
         stripe_account=facts.stripe_account,
         reference=facts.id,
+        payment_intent=facts.payment_intent,
         order_id=order.id,
         page_ids=order.page_ids,
     )

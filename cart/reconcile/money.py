@@ -67,6 +67,7 @@ def _not_booked(intent: IntentFacts, order: OrderBrief) -> Difference:
         repair=settle,
         stripe_account=intent.stripe_account,
         reference=intent.id,
+        payment_intent=intent.id,
         order_id=order.id,
         page_ids=order.page_ids,
     )
@@ -151,6 +152,7 @@ def _about_payment(
         repair=repair,
         stripe_account=payment.stripe_account,
         reference=payment.payment_intent,
+        payment_intent=payment.payment_intent,
         order_id=order.id,
         page_ids=order.page_ids,
     )

@@ -68,5 +68,6 @@ def _orphan(facts: IntentFacts | SessionFacts, stripe: str, scope: Scope, repair
         repair=repair if scope.refund_orphans else None,
         stripe_account=facts.stripe_account,
         reference=facts.id,
+        payment_intent=facts.id if isinstance(facts, IntentFacts) else None,
         page_ids=(page_id,) if page_id else (),
     )

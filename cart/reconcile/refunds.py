@@ -58,6 +58,7 @@ def _judge(facts: RefundFacts, row: Refund | None, payment: Payment, order: Orde
         stripe=f"{facts.status.replace('_', ' ')}, {format_minor(facts.amount, facts.currency)}",
         stripe_account=payment.stripe_account,
         reference=facts.id,
+        payment_intent=facts.payment_intent,
         order_id=order.id,
         page_ids=order.page_ids,
     )

@@ -6,20 +6,26 @@ Each says in words what became of it, and raises NotRepaired where it could not.
 from datetime import datetime
 from uuid import UUID, uuid5
 
-from cart import attempts, checkout, orders, refunds, release
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from cart import attempts, books, checkout, orders, refunds, release
 from cart.complete import settle_at_once
 from cart.disputes import apply_dispute
-from cart.models import Payment, Refund
+from cart.models import CheckoutAttempt, Payment, Refund
+from cart.payouts import apply_payout
+from cart.posting import CHARGE
 from cart.reconcile.differences import NotRepaired
+from cart.records import BalanceTransaction
 from cart.refund_news import apply_refunds
 from cart.refunds import RefundReason, owe_refund
 from cart.settle import Settled
 from cart.till import Till
-from shared.contracts.facts import IntentFacts, SessionFacts
+from shared.contracts.facts import IntentFacts, PayoutFacts, SessionFacts, TransactionFacts
 from shared.contracts.protocols import Confirmation
 from shared.contracts.states import OrderState
 from shared.database import Sessions, retrying
 from shared.formats import state_words
+from shared.ids import parse_id
 
 OVER = (OrderState.FAILED, OrderState.EXPIRED, OrderState.CANCELLED)
 ORPHANS = UUID("6f0b1c5e-6d0f-5a55-9c1e-3d1d1f0e9a41")
@@ -207,3 +213,28 @@ def _noted(result: str) -> str:
     if result in ("already", "unmatched"):
         raise NotRepaired("what Stripe says is older than what stands here")
     return f"noted: {result.replace('_', ' ')}"
+
+
+async def take_in_payout(sessions: Sessions, till: Till, *, facts: PayoutFacts, now: datetime) -> str:
+    """Bring a payout to what Stripe says of it, as its webhook would have."""
+    async with sessions.begin() as session:
+        return _noted(await apply_payout(session, facts, now=now))
+
+
+async def post_transaction(
+    sessions: Sessions, till: Till, *, facts: TransactionFacts, now: datetime
+) -> str:
+    """Post a movement to the ledger; one of ours that no attempt here led to goes to the orphans."""
+    async with sessions.begin() as session:
+        await books.mirror(session, [facts])
+        row = await session.get_one(BalanceTransaction, (facts.stripe_account, facts.id), with_for_update=True)
+        if row.posted_at is None and not await books.post(session, [row], now=now):
+            if row.category != CHARGE or not row.ours or await _has_attempt(session, facts):
+                raise NotRepaired("what it belongs to is not known here")
+            await books.post_orphan(session, row, now=now)
+    return "posted"
+
+
+async def _has_attempt(session: AsyncSession, facts: TransactionFacts) -> bool:
+    attempt_id = parse_id(facts.metadata.get("attempt_id", ""))
+    return attempt_id is not None and await session.get(CheckoutAttempt, attempt_id) is not None

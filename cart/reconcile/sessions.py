@@ -91,6 +91,7 @@ def _difference(
         repair=partial(repair, facts=facts),
         stripe_account=facts.stripe_account,
         reference=facts.id,
+        payment_intent=facts.payment_intent,
         order_id=order.id,
         page_ids=order.page_ids,
     )
