@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from cart import cancelled_entries, inbox, refunds
+from cart import books, cancelled_entries, inbox, refunds
 from cart.release import release_lapsed
 from cart.service import SqlCartService
 from cart.till import Till
@@ -32,9 +32,13 @@ def init_app(app: Tillgate) -> None:
     async def orders_of_cancelled_entries(now: datetime) -> int:
         return await cancelled_entries.unwind(app.database.sessions, till(), now=now)
 
+    async def new_transactions(now: datetime) -> int:
+        return await books.post_new(app.database.sessions, app.services.payments, now=now)
+
     app.sweeps.update(
         lapsed_orders=lapsed_orders,
         webhooks=webhooks_left_over,
         refunds=due_refunds,
         cancelled_entries=orders_of_cancelled_entries,
+        books=new_transactions,
     )
