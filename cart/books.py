@@ -19,6 +19,7 @@ from cart.models import LedgerTransfer, Payment, Refund, RefundLine
 from cart.posting import REVERSED, Known, allocated_legs, legs_of, reversed_legs, sale_of, whole_legs
 from cart.records import BalanceTransaction
 from cart.settle import is_ours
+from cart.till import Till
 from shared.contracts.facts import TransactionFacts
 from shared.contracts.protocols import Payments, PaymentsRefused, PaymentsUnavailable
 from shared.database import Sessions, retrying
@@ -34,14 +35,14 @@ Place = tuple[datetime, str, str]
 """Of a transaction among those that wait: when it was made, its account and its id."""
 
 
-async def post_new(sessions: Sessions, payments: Payments, *, now: datetime) -> int:
+async def post_new(sessions: Sessions, till: Till, *, now: datetime) -> int:
     """Fetch what is new on every account, and post what can be posted; returns how many transactions were."""
     async with sessions.reading() as session:
         accounts = {"", *await session.scalars(select(Payment.stripe_account).distinct())}
     for account in sorted(accounts):
         try:
-            await fetch(sessions, payments, stripe_account=account)
-            await payouts.follow(sessions, payments, stripe_account=account, now=now)
+            await fetch(sessions, till.payments, stripe_account=account)
+            await payouts.follow(sessions, till.payments, stripe_account=account, now=now)
         except (PaymentsUnavailable, PaymentsRefused) as error:
             # one account that is closed to us must not stop the books of the others
             log.warning("balance transactions not read", stripe_account=account, reason=error.message)

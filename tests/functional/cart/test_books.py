@@ -27,7 +27,7 @@ from tests.cart_world import World
 
 async def post(world: World) -> int:
     """The worker's sweep."""
-    return await books.post_new(world.sessions, world.payments, now=world.clock.now())
+    return await books.post_new(world.sessions, world.till, now=world.clock.now())
 
 
 async def sums(world: World, *, page_id: UUID | None = None, currency: str = "EUR") -> dict[str, int]:
