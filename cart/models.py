@@ -134,7 +134,10 @@ class Payment(Base):
     livemode: Mapped[bool]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
-    __table_args__ = (UniqueConstraint("stripe_account", "payment_intent"),)
+    __table_args__ = (
+        UniqueConstraint("stripe_account", "payment_intent"),
+        Index("ix_payments_created_at", "created_at"),
+    )
 
 
 class Refund(Base):
@@ -249,7 +252,9 @@ class WebhookEvent(Base):
     last_error: Mapped[str | None]
 
     __table_args__ = (
+        Index("ix_webhook_events_received_at", "received_at"),
         Index("ix_webhook_events_open", "received_at", postgresql_where=text("processed_at IS NULL")),
+        Index("ix_webhook_events_unmatched", "received_at", postgresql_where=text("result = 'unmatched'")),
     )
 
 
@@ -259,5 +264,5 @@ class WebhookRefusal(Base):
     __tablename__ = "webhook_refusals"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
-    at: Mapped[datetime]
+    at: Mapped[datetime] = mapped_column(index=True)
     reason: Mapped[str]

@@ -13,6 +13,7 @@ from cart.quote import fingerprint
 from cart.refunds import REASON_WORDS
 from cart.release import release
 from cart.till import Till
+from shared import metrics
 from shared.contracts.protocols import PaymentsUnavailable, SoldOut
 from shared.contracts.states import OrderState
 from shared.errors import AppError, Conflict, Invalid, NotFound
@@ -158,6 +159,7 @@ async def start_checkout() -> ResponseReturnValue:
             sessions, till(), user_id=user.id, seen=form.get("fingerprint", ""), page_id=page_id, now=moment
         )
     except (SoldOut, Conflict, Invalid) as error:
+        metrics.CLAIMS_REFUSED.labels(error.code).inc()
         return await _show_cart(status=error.status, notice=describe(error))
     if len(order_ids) > 1:
         return see_other(f"/orders/{order_ids[0]}")

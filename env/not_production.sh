@@ -9,5 +9,8 @@ export SECRET_KEY="${SECRET_KEY:-development-only-not-secret-0000}"
 # The demo's inbox takes mail here.
 export SMTP_URL="${SMTP_URL:-smtp://127.0.0.1:8003}"
 
+# The demo's organizer runs the shop too: what they see at /operator is part of what there is to try.
+export OPERATORS="${OPERATORS:-organizer@tillgate.example}"
+
 # Who mails come from.
 export MAIL_FROM="${MAIL_FROM:-Tillgate <tickets@tillgate.example>}"

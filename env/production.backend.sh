@@ -27,5 +27,12 @@ export MAIL_FROM="${MAIL_FROM:?is not set}"
 # How many proxies of ours stand before the app: exactly so many entries of X-Forwarded-For are believed.
 export TRUSTED_PROXIES="${TRUSTED_PROXIES:-0}"
 
+# Who runs this shop: e-mail addresses, separated by commas, that see everything at /operator. Empty: nobody does.
+export OPERATORS="${OPERATORS:-}"
+
+# Where this process shows its Prometheus metrics, such as 127.0.0.1:9100; empty: nowhere. Give shop and worker one each,
+# and let no proxy lead there.
+export METRICS_BIND="${METRICS_BIND:-}"
+
 # INFO has one line for each request.
 export LOG_LEVEL="${LOG_LEVEL:-INFO}"

@@ -12,7 +12,9 @@ def init_app(app: "Tillgate") -> None:
     # here and not above: models and rules are imported through this package and must not load quart
     from events import keeping, office_routes, pending, routes  # noqa: F401 - office_routes registers its pages
     from events.catalogue import Catalogue
+    from events.office import tickets_by_state
     from events.service import SqlCalendarService
+    from shared.health_facts import Figures
     from shared.identity import on_sign_in
 
     async def pending_tickets(now: datetime) -> int:
@@ -21,5 +23,6 @@ def init_app(app: "Tillgate") -> None:
     app.services.calendar = SqlCalendarService()
     app.extensions["catalogue"] = Catalogue(app.database)
     app.sweeps["pending_tickets"] = pending_tickets
+    app.figures["tickets"] = Figures("Tickets by state.", "state", tickets_by_state)
     app.register_blueprint(routes.blueprint)
     on_sign_in(app, keeping.put_into_cart)

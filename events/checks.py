@@ -26,7 +26,7 @@ SELECT p.id, COALESCE(e.title, oe.title || ', ' || tt.name) AS name, COALESCE(e.
 FROM pools p LEFT JOIN held h ON h.pool_id = p.id LEFT JOIN entries e ON e.pool_id = p.id
 LEFT JOIN ticket_types tt ON tt.pool_id = p.id LEFT JOIN entries oe ON oe.id = tt.entry_id
 WHERE p.allocated <> COALESCE(h.n, 0) AND (e.id IS NOT NULL OR tt.id IS NOT NULL) ORDER BY p.id
-""")
+""").columns()  # so it counts as a SELECT, which a session for reading carries out
 
 
 async def stock_differences(session: AsyncSession) -> list[StockDifferenceDTO]:

@@ -1,5 +1,6 @@
 """What an organizer sees of their entries: capacity, and tickets by state. Used by office_routes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -90,3 +91,9 @@ def _entries() -> Select[*tuple[Any, ...]]:
         .join(Pool, Pool.id == Entry.pool_id)
         .order_by(Entry.starts_at, Entry.id)
     )
+
+
+async def tickets_by_state(session: AsyncSession) -> Mapping[str, float]:
+    """How many tickets there are in each state; for the metrics."""
+    rows = await session.execute(select(Ticket.state, func.count()).group_by(Ticket.state))
+    return dict.fromkeys(TicketState, 0.0) | {state: float(count) for state, count in rows}

@@ -6,6 +6,7 @@ from importlib import import_module
 
 from shared.clock import Clock, SystemClock
 from shared.database import Database
+from shared.health_facts import shared_facts
 from shared.services import Services
 from shared.settings import ROOT, Settings
 from shared.smtp import Smtp, send_due
@@ -31,6 +32,7 @@ def create_app(
     app.services = services or Services()
     app.database = database or Database(settings.database_url or "")
     app.sweeps = {"mail": partial(send_due, app.database.sessions, Smtp(settings))}
+    app.health_facts, app.figures = {"the shop": shared_facts}, {}
     app.secret_key = settings.secret_key
     app.config.update(MAX_CONTENT_LENGTH=MAX_BODY, TEMPLATES_AUTO_RELOAD=False)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True

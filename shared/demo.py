@@ -14,7 +14,7 @@ import click
 
 from shared import migrate
 from shared.children import StartError
-from shared.demo_data import fill, sign_in_links
+from shared.demo_data import ORGANIZER, fill, sign_in_links
 from shared.embedded import EmbeddedPostgres
 from shared.settings import Settings
 from shared.supervisor import Supervisor
@@ -140,6 +140,7 @@ def environment(settings: Settings, ports: Ports) -> dict[str, str]:
         "DATABASE_URL": settings.database_url or "",
         "PUBLIC_URL": settings.public_url,
         "SMTP_URL": f"smtp://{HOST}:{ports.smtp}",
+        "OPERATORS": os.environ.get("OPERATORS") or ORGANIZER,  # who sells in the demo runs it too
         "PYTHONUNBUFFERED": "1",
     }
     if not has_own_stripe_keys():
@@ -175,6 +176,7 @@ def _show_screen(settings: Settings, ports: Ports, links: dict[str, str]) -> Non
         "",
         f"  Sign in as buyer      {links['buyer']}",
         f"  Sign in as organizer  {links['organizer']}",
+        f"  Sign in as operator   {links['operator']}",
         "",
         "  Test cards: 4242 4242 4242 4242 pays, 4000 0000 0000 0002 is declined.",
         "  Ctrl-C stops everything; your data stays. Start over: make demo ARGS=--reset",

@@ -24,7 +24,7 @@ async def fill(settings: Settings) -> None:
 
 
 async def sign_in_links(settings: Settings) -> dict[str, str]:
-    """Fresh links for a buyer and an organizer, by what they are."""
+    """Fresh links for a buyer, an organizer and an operator, by what they are; the organizer runs the demo too."""
     database = Database(settings.database_url or "")
     now = datetime.now(UTC)
     async with database.sessions.begin() as session:
@@ -32,5 +32,8 @@ async def sign_in_links(settings: Settings) -> dict[str, str]:
         organizer = await fresh_link(
             session, settings, email=ORGANIZER, now=now, life=LINK_LIFE, next_path="/organizer"
         )
+        operator = await fresh_link(
+            session, settings, email=ORGANIZER, now=now, life=LINK_LIFE, next_path="/operator"
+        )
     await database.close()
-    return {"buyer": buyer, "organizer": organizer}
+    return {"buyer": buyer, "organizer": organizer, "operator": operator}

@@ -1,15 +1,25 @@
-"""Whether this process lives and whether it can serve: for load balancers and the demo's supervisor."""
+"""Whether this process lives, whether it can serve, and what the operator should know: addresses, page, start-up log.
+
+/health/live and /health/ready are for load balancers and the demo's supervisor, /operator is for people (spec: H8).
+"""
 
 import asyncio
+import multiprocessing
 from http import HTTPStatus
+from typing import Any, cast
 
 import structlog
-from quart import Blueprint, Response, jsonify
+from quart import Blueprint, Response, g, jsonify, render_template
+from quart.typing import ResponseReturnValue
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared import migrate
 from shared.database import Database
-from shared.web import Tillgate, shop
+from shared.health_board import FactBoard, screen
+from shared.health_facts import Fact, Level, worker_fact
+from shared.identity.guard import require_operator
+from shared.settings import Settings
+from shared.web import Tillgate, db_session, now, shop
 
 log = structlog.get_logger()
 health = Blueprint("health", __name__)
@@ -18,15 +28,40 @@ SECONDS = 3.0  # a database that takes longer than this to answer is not ready
 
 
 def init_app(app: Tillgate) -> None:
-    """Register the two addresses, and look at the database once at the start."""
+    """Register the addresses, the office's banner, and one look at everything at the start."""
     app.register_blueprint(health)
+    app.extensions["fact_board"] = FactBoard(app)
+    # a function, called by the office's frame alone: no other page asks the database about the worker
+    app.jinja_env.globals["worker_alarm"] = worker_alarm
 
     async def look() -> None:
         problem = await find_problem(app.database)
         if problem is not None:  # said, never fatal: the database may come up after us (spec: A6)
             log.warning("not ready yet", problem=problem)
+        elif _speaks_for_all():
+            announce(app.settings, await board(app).read(app.clock.now()))
 
     app.before_serving(look)
+
+
+def board(app: Tillgate) -> FactBoard:
+    """What this process last read of the facts."""
+    return cast("FactBoard", app.extensions["fact_board"])
+
+
+def _speaks_for_all() -> bool:
+    """Of several processes of one `serve` only the first says how things are."""
+    return multiprocessing.parent_process() is None or multiprocessing.current_process().name.endswith("-1")
+
+
+def announce(settings: Settings, facts: list[Fact]) -> None:
+    """All facts in one screen of log: a block to read, or one line for a machine."""
+    bad = sum(fact.level > Level.OK for fact in facts)
+    if settings.production:
+        tell = log.warning if bad else log.info
+        tell("health at the start", wrong=bad, facts=[_as_json(fact) for fact in facts])
+    else:
+        log.info(f"health at the start, {bad} of {len(facts)} need a look\n{screen(facts)}")  # noqa: G004 - a block
 
 
 @health.get("/health/live")
@@ -37,11 +72,48 @@ async def live() -> Response:
 
 @health.get("/health/ready")
 async def ready() -> tuple[Response, int]:
-    """The database answers and is migrated; 503 with the reason otherwise."""
+    """The database answers and is migrated; 503 with the reason otherwise. What else is wrong is only told."""
     problem = await find_problem(shop().database)
-    if problem is None:
-        return jsonify(status="ready"), HTTPStatus.OK
-    return jsonify(status="not ready", problem=problem), HTTPStatus.SERVICE_UNAVAILABLE
+    if problem is not None:
+        return jsonify(status="not ready", problem=problem), HTTPStatus.SERVICE_UNAVAILABLE
+    facts = await board(shop()).facts(now())
+    body: dict[str, Any] = {
+        "status": "ready",
+        "warnings": [_as_json(fact) for fact in facts if fact.level > Level.OK],
+        "facts": {fact.name: fact.value for fact in facts if fact.value is not None},
+    }
+    return jsonify(body), HTTPStatus.OK
+
+
+def _as_json(fact: Fact) -> dict[str, Any]:
+    return {
+        "name": fact.name,
+        "level": fact.level.name.lower(),
+        "words": fact.words,
+        "since": fact.since.isoformat() if fact.since else None,
+    }
+
+
+@health.get("/operator")
+async def operator() -> ResponseReturnValue:
+    """Everything the operator should know, the worst first, each with what to do about it."""
+    await require_operator()
+    facts = await board(shop()).facts(now())
+    return await render_template(
+        "operator/health.html",
+        facts=facts,
+        levels=Level,
+        asked_at=now(),
+        worst=max((fact.level for fact in facts), default=Level.OK),
+    )
+
+
+async def worker_alarm() -> str | None:
+    """What the office says above its pages while no worker is alive; None while one is (peers: Hi.Events 270, 506)."""
+    if g.get("failed"):
+        return None  # the page about an error asks the database nothing more
+    fact = await worker_fact(db_session(), now())
+    return fact.words if fact.level is Level.ALARM else None
 
 
 async def find_problem(database: Database) -> str | None:

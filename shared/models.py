@@ -64,7 +64,10 @@ class OutgoingMail(Base):
     expires_at: Mapped[datetime | None]
     """Set for a mail that opens something (sign-in): not sent later; its text is wiped once it is out."""
 
-    __table_args__ = (Index("ix_outgoing_mail_due", "next_try_at", postgresql_where=sql("state = 'due'")),)
+    __table_args__ = (
+        Index("ix_outgoing_mail_due", "next_try_at", postgresql_where=sql("state = 'due'")),
+        Index("ix_outgoing_mail_failed", "created_at", postgresql_where=sql("state = 'failed'")),
+    )
 
 
 class Heartbeat(Base):

@@ -16,12 +16,14 @@ from stripe import (
     Payout,
     Refund,
     StripeObject,
+    WebhookEndpoint,
 )
 from stripe.checkout import Session
 
 from shared.contracts.facts import (
     ChargeFacts,
     DisputeFacts,
+    EndpointFacts,
     EventFacts,
     IntentFacts,
     PayoutFacts,
@@ -181,6 +183,16 @@ def balance_by_currency(balance: Balance) -> dict[str, int]:
     for currency, amount in parts:
         sums[currency.upper()] = sums.get(currency.upper(), 0) + amount
     return sums
+
+
+def endpoint_facts(endpoint: WebhookEndpoint) -> EndpointFacts:
+    """A webhook endpoint."""
+    return EndpointFacts(
+        url=endpoint.url,
+        enabled=endpoint.status == "enabled",
+        events=tuple(endpoint.enabled_events),
+        api_version=endpoint.api_version,
+    )
 
 
 def event_facts(event: Event) -> EventFacts:

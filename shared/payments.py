@@ -3,8 +3,13 @@
 No other module imports stripe. Facts of the SDK and traps: Stripe's pages on Checkout Sessions and webhooks.
 """
 
+import hashlib
+import hmac
+import json
+import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from uuid import UUID
 
 import stripe
@@ -15,6 +20,7 @@ from shared.contracts.facts import (
     ChargeFacts,
     CheckoutRequest,
     DisputeFacts,
+    EndpointFacts,
     EventFacts,
     IntentFacts,
     PayoutFacts,
@@ -41,6 +47,8 @@ from shared.web import Tillgate
 APP = "tillgate"
 REQUIRED_METADATA = ("app", "installation_id", "order_id", "attempt_id", "page_id", "product_ids")
 SIGNATURE_TOLERANCE_SECONDS = 300
+PING = "tillgate.ping"
+"""Type of the event that our webhook's own address is tried with; stored nowhere."""
 
 # Methods that complete a session unpaid and settle days later (Stripe: "delayed notification payment methods").
 DELAYED_METHODS = (
@@ -60,6 +68,8 @@ def init_app(app: Tillgate) -> None:
 
 class StripePayments(StripeConnection):
     """Implements `Payments` with Stripe's SDK; the protocol's docstrings hold here."""
+
+    api_version = stripe.api_version
 
     async def customer_for(
         self,
@@ -273,6 +283,37 @@ class StripePayments(StripeConnection):
             )
         )
         return facts.refund_facts(created, stripe_account)
+
+    async def clock_difference(self) -> float:
+        """Seconds that our clock is ahead of Stripe's, read from the `Date` of a cheap answer: right to a second."""
+        asked = time.time()
+        balance = await answer(self.client.v1.balance.retrieve_async())
+        between = (asked + time.time()) / 2
+        response = balance.last_response
+        assert response is not None, "an answer has headers"
+        # the header is cut to whole seconds: on average half a second early
+        return between - parsedate_to_datetime(response.headers["date"]).timestamp() - 0.5
+
+    async def webhook_endpoints(self) -> list[EndpointFacts]:
+        """The addresses that Stripe sends events to."""
+        listed = await answer(self.client.v1.webhook_endpoints.list_async(params={"limit": PER_CALL}))
+        return [facts.endpoint_facts(found) async for found in every(listed)]
+
+    def ping(self) -> tuple[bytes, str]:
+        """An event of our own type, signed with our first secret in Stripe's scheme (Stripe: "verify manually")."""
+        stamp = int(time.time())
+        event = {
+            "id": f"evt_ping_{stamp}",
+            "object": "event",
+            "type": PING,
+            "created": stamp,
+            "livemode": self.livemode,
+            "data": {"object": {}},
+        }
+        body = json.dumps(event).encode()
+        secret = self._settings.stripe_webhook_secrets[0].encode()
+        digest = hmac.new(secret, b"%d." % stamp + body, hashlib.sha256).hexdigest()
+        return body, f"t={stamp},v1={digest}"
 
     def read_event(self, body: bytes, signature: str | None) -> EventFacts:
         """Verify and read a webhook against every secret we know (rotation; Connect has its own)."""

@@ -36,6 +36,10 @@ class Settings:
     mail_from: str
     trusted_proxies: int
     log_level: str
+    operators: tuple[str, ...]
+    """Normalised addresses of those who may see everything at /operator."""
+    metrics_bind: tuple[str, int] | None
+    """Where this process shows its metrics; None = nowhere."""
 
     @property
     def production(self) -> bool:
@@ -78,6 +82,8 @@ class Settings:
             mail_from=read.required("MAIL_FROM", None if strict else "Tillgate <tickets@tillgate.example>"),
             trusted_proxies=read.number("TRUSTED_PROXIES", 0),
             log_level=read.one_of("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO"),
+            operators=read.addresses("OPERATORS"),
+            metrics_bind=read.host_and_port("METRICS_BIND"),
         )
 
 
@@ -119,6 +125,24 @@ class _Reader:
         if not re.fullmatch(r"\d{1,4}", value):
             raise SettingsError(f"{name} is {value!r}, but must be a whole number, 0 or more.")
         return int(value)
+
+    def addresses(self, name: str) -> tuple[str, ...]:
+        from shared.identity.users import InvalidEmail, normalise_email  # here: most commands need no users
+
+        listed = [part for part in (self.text(name, None) or "").split(",") if part.strip()]
+        try:
+            return tuple(normalise_email(part) for part in listed)
+        except InvalidEmail:
+            raise SettingsError(f"{name} must be e-mail addresses, separated by commas.") from None
+
+    def host_and_port(self, name: str) -> tuple[str, int] | None:
+        value = self.text(name, None)
+        if value is None:
+            return None
+        host, _, port = value.rpartition(":")
+        if not host or not re.fullmatch(r"\d{1,5}", port) or int(port) > 65535:
+            raise SettingsError(f"{name} is {value!r}, but must be like 127.0.0.1:9100.")
+        return host.strip("[]"), int(port)
 
     def url(self, name: str, default: str | None, *, strict: bool) -> str:
         value = self.required(name, default).rstrip("/")

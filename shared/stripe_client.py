@@ -7,15 +7,18 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
+from types import CoroutineType
 from typing import Any, TypeVar
 
 import stripe
 import structlog
 from stripe import StripeClient
 
+from shared import metrics
 from shared.contracts.protocols import (
     ChargeDisputed,
     CustomerGone,
+    KeyRefused,
     PaymentsRefused,
     PaymentsUnavailable,
 )
@@ -33,6 +36,9 @@ PER_CALL = 100  # the most that Stripe lists at once
 # Only these say no about the request itself. A wrong key (401), a busy idempotency key (409), a rate limit or a 5xx say
 # nothing about whether a session exists, so they never count as "there is none".
 FINAL = (stripe.InvalidRequestError, stripe.CardError)
+# A key that was rolled or revoked (401), or a restricted one that may not do this (403): nobody can pay until it is
+# changed, and nothing else is said about the request.
+KEY_PROBLEMS = (stripe.AuthenticationError, stripe.PermissionError)
 
 
 class StripeConnection:
@@ -78,10 +84,27 @@ async def answer(call: Awaitable[T]) -> T:
         if asyncio.iscoroutine(call):
             call.close()
         raise
+    if not isinstance(
+        call, CoroutineType
+    ):  # the next of a list, mostly at hand already: not a call of its own
+        return await _answered(call)
+    with metrics.stripe_call(_name(call.__qualname__)):
+        return await _answered(call)
+
+
+def _name(qualname: str) -> str:
+    """SessionService.create_async is counted as Session.create."""
+    return qualname.replace("Service.", ".").removesuffix("_async")
+
+
+async def _answered(call: Awaitable[T]) -> T:
     started = time.perf_counter()
     try:
         return await call
     except stripe.StripeError as error:
+        if isinstance(error, KEY_PROBLEMS):
+            log.error("stripe does not accept our key", error=str(error))  # noqa: TRY400 - the message says it all
+            raise KeyRefused from error
         if not isinstance(error, FINAL):
             log.warning("stripe did not answer", error=str(error), ms=_ms(started))
             raise PaymentsUnavailable from error

@@ -17,6 +17,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from shared.clock import Clock
 from shared.database import NOT_STORABLE, Database, sqlstate
 from shared.errors import AppError, SignInRequired
+from shared.health_facts import FactFinder, Figures
 from shared.services import Services
 from shared.settings import Settings
 
@@ -37,6 +38,10 @@ class Tillgate(Quart):
     clock: Clock
     sweeps: dict[str, Sweep]
     """Due work by name; the worker runs all of them every 15 s and one at once when it is nudged."""
+    health_facts: dict[str, FactFinder]
+    """What an operator should know, by whose it is; read by health_board.py."""
+    figures: dict[str, Figures]
+    """Counts for the metrics, by the gauge's name."""
 
 
 def shop() -> Tillgate:

@@ -16,7 +16,10 @@ from sqlalchemy import func, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
+from shared import metrics
 from shared.database import Sessions
+from shared.health_board import FactBoard
+from shared.health_facts import WORKER
 from shared.jobs import ENTRYPOINT
 from shared.models import Heartbeat
 from shared.web import Sweep, Tillgate
@@ -25,7 +28,7 @@ log = structlog.get_logger()
 
 ROUND = timedelta(seconds=15)
 RECONNECT_AFTER = timedelta(seconds=5)
-HEARTBEAT = "worker"
+FIGURES_EVERY = timedelta(minutes=1)
 
 
 async def run_worker(app: Tillgate) -> None:
@@ -34,11 +37,14 @@ async def run_worker(app: Tillgate) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stop.set)
-    await app.startup()
-    try:
-        await worker.run()
-    finally:
-        await app.shutdown()
+    with metrics.shown(app.settings.metrics_bind):
+        with suppress(SQLAlchemyError, OSError):  # a database that is away is told by the start itself
+            await worker.beat()
+        await app.startup()
+        try:
+            await worker.run()
+        finally:
+            await app.shutdown()
 
 
 class Worker:
@@ -46,16 +52,21 @@ class Worker:
 
     def __init__(self, app: Tillgate) -> None:
         self._app = app
-        self._runs = {name: SharedRun(sweep, app.clock.now) for name, sweep in app.sweeps.items()}
-        self._runs["jobs"] = SharedRun(lambda at: tidy(app.database.sessions, at), app.clock.now)
+        sweeps = {**app.sweeps, "jobs": lambda at: tidy(app.database.sessions, at)}
+        self._runs = {
+            name: SharedRun(metrics.timed(name, sweep), app.clock.now) for name, sweep in sweeps.items()
+        }
+        self._figures_read_at: datetime | None = None
         self.stop = asyncio.Event()
 
     async def run(self) -> None:
         """Work until `stop` is set."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._each_round("heartbeat", self._beat))
+            group.create_task(self._each_round("heartbeat", self.beat))
             for name, run in self._runs.items():
                 group.create_task(self._each_round(name, run.join))
+            if self._app.settings.metrics_bind is not None:
+                group.create_task(self._each_round("metrics", self._measure))
             group.create_task(self._listen())
 
     async def _each_round(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
@@ -67,11 +78,23 @@ class Worker:
                 log.exception("sweep failed", sweep=name)
             await self._pause(ROUND)
 
-    async def _beat(self) -> None:
-        beat = insert(Heartbeat).values(name=HEARTBEAT, at=self._app.clock.now())
+    async def beat(self) -> None:
+        """Say that a worker is alive."""
+        beat = insert(Heartbeat).values(name=WORKER, at=self._app.clock.now())
         later = func.greatest(Heartbeat.at, beat.excluded.at)
         async with self._app.database.sessions.begin() as session:
             await session.execute(beat.on_conflict_do_update(index_elements=["name"], set_={"at": later}))
+
+    async def _measure(self) -> None:
+        """Set the gauges: facts in each round, counts over whole tables each minute."""
+        now = self._app.clock.now()
+        metrics.show_facts(await FactBoard(self._app).read(now))
+        if self._figures_read_at is not None and now - self._figures_read_at < FIGURES_EVERY:
+            return
+        self._figures_read_at = now
+        for name, figures in self._app.figures.items():
+            async with self._app.database.sessions.reading() as session:
+                metrics.show_figures(name, figures, await figures.read(session))
 
     async def _listen(self) -> None:
         """Take nudges; where the connection is lost, the rounds go on and it is made again."""

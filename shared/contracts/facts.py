@@ -171,6 +171,19 @@ class PayoutFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointFacts:
+    """One webhook endpoint as Stripe has it."""
+
+    url: str
+    enabled: bool
+    """False where somebody, or Stripe after days of failures, has switched it off."""
+    events: tuple[str, ...]
+    """Event types it is sent; `*` for all."""
+    api_version: str | None
+    """None = the account's default."""
+
+
+@dataclass(frozen=True, slots=True)
 class EventFacts:
     """One verified webhook event; `session` is set for checkout.session.* events."""
 

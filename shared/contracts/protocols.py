@@ -21,6 +21,7 @@ from shared.contracts.facts import (
     ChargeFacts,
     CheckoutRequest,
     DisputeFacts,
+    EndpointFacts,
     EventFacts,
     IntentFacts,
     PayoutFacts,
@@ -242,6 +243,12 @@ class PaymentsUnavailable(AppError):
     code = "PAYMENTS_UNAVAILABLE"
 
 
+class KeyRefused(PaymentsUnavailable):
+    """The payment provider does not accept our key, so nothing can be paid now. Your tickets stay held."""
+
+    code = "KEY_REFUSED"
+
+
 class PaymentsRefused(AppError):
     """The payment provider refused this request. No money was taken."""
 
@@ -276,6 +283,8 @@ class Payments(Protocol):
     """
 
     livemode: bool
+    api_version: str
+    """That the SDK speaks; webhook endpoints should speak it too."""
 
     async def customer_for(
         self,
@@ -372,6 +381,21 @@ class Payments(Protocol):
 
     async def balance(self, *, stripe_account: str) -> dict[str, int]:
         """What the account holds now, available and pending together: minor units by currency, upper case."""
+        ...
+
+    async def clock_difference(self) -> float:
+        """Seconds that our clock is ahead of Stripe's (negative: behind); signatures are refused beyond 300.
+
+        Raises `KeyRefused` where Stripe does not accept our key.
+        """
+        ...
+
+    async def webhook_endpoints(self) -> list[EndpointFacts]:
+        """The addresses that Stripe sends events to."""
+        ...
+
+    def ping(self) -> tuple[bytes, str]:
+        """An event of our own type `tillgate.ping` and its signature, as Stripe would send it to our webhook."""
         ...
 
     def read_event(self, body: bytes, signature: str | None) -> EventFacts:

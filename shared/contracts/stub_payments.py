@@ -10,6 +10,7 @@ from shared.contracts.facts import (
     ChargeFacts,
     CheckoutRequest,
     DisputeFacts,
+    EndpointFacts,
     EventFacts,
     IntentFacts,
     PayoutFacts,
@@ -19,6 +20,7 @@ from shared.contracts.facts import (
 )
 from shared.contracts.protocols import (
     ChargeDisputed,
+    KeyRefused,
     PaymentsRefused,
     PaymentsUnavailable,
     SignatureInvalid,
@@ -31,6 +33,7 @@ class StubPayments(StubBank):
     """Implements `Payments` over what StubBank holds; calls can be made to fail or to lose their answer."""
 
     livemode = False
+    api_version = "2026-10-28.endive"
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,6 +48,11 @@ class StubPayments(StubBank):
         """So many next calls to create a session have no effect and no answer."""
         self.silent: set[str] = set()
         """Sessions about which expiring gets no answer, ever."""
+        self.clock_ahead = 0.0
+        """Seconds that our clock is ahead of this Stripe's."""
+        self.key_refused = False
+        """Whether this Stripe no longer knows our key."""
+        self.endpoints: list[EndpointFacts] = []
         self._by_key: dict[str, str] = {}
 
     def _called(self, name: str) -> None:
@@ -245,6 +253,24 @@ class StubPayments(StubBank):
             metadata=dict(session.metadata),
             created=session.created or self.now,
         )
+
+    async def clock_difference(self) -> float:
+        """As it was set."""
+        self._called("clock")
+        if self.key_refused:
+            raise KeyRefused
+        return self.clock_ahead
+
+    async def webhook_endpoints(self) -> list[EndpointFacts]:
+        """As they were set."""
+        self._called("endpoints")
+        if self.key_refused:
+            raise KeyRefused
+        return list(self.endpoints)
+
+    def ping(self) -> tuple[bytes, str]:
+        """Signed with a secret that nobody knows."""
+        return b'{"type": "tillgate.ping"}', "t=0,v1=stub"
 
     def read_event(self, body: bytes, signature: str | None) -> EventFacts:
         """No signature is ever good here: webhooks are tested with real ones."""

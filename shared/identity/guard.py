@@ -16,7 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.access import PUBLIC_ENDPOINTS
-from shared.errors import SignInRequired
+from shared.errors import NotFound, SignInRequired
 from shared.identity.models import User
 from shared.ids import parse_id
 from shared.web import Tillgate, shop
@@ -98,6 +98,23 @@ async def require_user() -> CurrentUser:
     if user is None:
         raise SignInRequired
     return user
+
+
+async def require_operator() -> CurrentUser:
+    """Who is signed in, if their address is one of OPERATORS. Raises SignInRequired, or NotFound for everybody else."""
+    user = await require_user()
+    if not await is_operator(user):
+        raise NotFound
+    return user
+
+
+async def is_operator(user: CurrentUser) -> bool:
+    """Whether this user may see everything."""
+    operators = shop().settings.operators
+    if not operators:
+        return False
+    async with shop().database.read() as connection:
+        return await connection.scalar(select(User.email).where(User.id == user.id)) in operators
 
 
 def remember(user: CurrentUser) -> None:

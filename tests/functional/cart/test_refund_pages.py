@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from urllib.parse import urlencode
 from uuid import UUID
 
 import pytest
@@ -44,7 +45,12 @@ class Office:
 
     async def post(self, path: str, *, client: Browser | None = None, **form: object) -> tuple[int, str]:
         """Send a form; where that leads to a page, follow it."""
-        answer = await (client or self.organizer).post(path, form=form, follow_redirects=True)
+        answer = await (client or self.organizer).post(
+            path,
+            data=urlencode(form, doseq=True),
+            headers={"Content-Type": "application/x-www-form-urlencoded", "Origin": "http://shop.test"},
+            follow_redirects=True,
+        )
         return answer.status_code, await page_of(answer)
 
     async def send(self) -> None:

@@ -1,0 +1,241 @@
+"""Money health: what the operator should know of webhooks, refunds and books, in words (spec: H8).
+
+Registered as `app.health_facts["money"]`; what needs a call to the outside was found before, by checks.py.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from sqlalchemy import and_, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from cart import checks
+from cart.event_types import PAYING
+from cart.models import Order, Payment, Refund, WebhookEvent, WebhookRefusal
+from cart.records import Reconciliation
+from shared.contracts.states import OrderState
+from shared.health_facts import Fact, Figures, Level, counted, lasted, level_of, waiting
+from shared.models import HealthCheck
+
+TOGETHER = timedelta(minutes=2)
+"""The return page and the webhook of one payment come within this time, in either order."""
+UNTOLD, LONG_UNTOLD = timedelta(minutes=10), timedelta(minutes=30)
+REFUSED_IN_A_ROW = 3
+REFUND_STUCK = timedelta(hours=1)
+UNMATCHED_SHOWN = timedelta(days=7)
+BOOKS_LATE, BOOKS_VERY_LATE = timedelta(hours=2), timedelta(hours=6)
+CLOCK_ALARM_SECONDS = 150  # half of what Stripe's signatures allow
+CHECK_LATE = timedelta(hours=3)
+
+NO_WEBHOOKS, ROTATED, CLOCK = "Webhook down", "Key rotated", "Clock wrong"
+REFUND_FAILED, BOOKS, UNMATCHED = (
+    "A refund failed",
+    "The books do not balance",
+    "An event that matches nothing",
+)
+
+
+async def money_facts(session: AsyncSession, now: datetime) -> list[Fact]:
+    """All facts about money; reads only."""
+    return [
+        await webhook_silence(session, now),
+        await signatures(session, now),
+        await left_over(session, now),
+        await unmatched(session, now),
+        await _lapsed(session, now),
+        await _refunds_due(session, now),
+        await refunds_stuck(session, now),
+        await books(session, now),
+        *await _checked(session, now),
+    ]
+
+
+async def webhook_silence(session: AsyncSession, now: datetime) -> Fact:
+    """Payments keep coming, webhooks do not. A night without either is quiet, not broken."""
+    last = await session.scalar(
+        select(WebhookEvent.received_at)
+        .where(WebhookEvent.type.in_(PAYING))
+        .order_by(WebhookEvent.received_at.desc())
+        .limit(1)
+    )
+    untold = select(func.count(), func.min(Payment.created_at))
+    if last is not None:
+        untold = untold.where(Payment.created_at > last + TOGETHER)
+    count, oldest = (await session.execute(untold)).one()
+    heard = (
+        f"The last webhook about a payment came {lasted(now - last)} ago" if last else "None has ever come"
+    )
+    name, title, href = "payments_untold_seconds", "Webhooks about payments", "/operator/events"
+    if oldest is None or now - oldest <= TOGETHER:
+        return Fact(name, title, f"{heard}; no payment waits for one.", value=0, since=last, href=href)
+    age = now - oldest
+    words = (
+        f"{heard}, and {counted(count, 'order was', 'orders were')} paid since: no webhook for {lasted(age)}."
+    )
+    level = level_of(age, UNTOLD, LONG_UNTOLD)
+    return Fact(name, title, words, level, age.total_seconds(), oldest, NO_WEBHOOKS, href)
+
+
+async def signatures(session: AsyncSession, now: datetime) -> Fact:
+    """Calls to the webhook with a wrong signature: a stranger's now and then, or all of Stripe's after a rotation."""
+    hour = WebhookRefusal.at > now - timedelta(hours=1)
+    query = select(func.count(), func.count().filter(hour), func.min(WebhookRefusal.at).filter(hour)).where(
+        WebhookRefusal.at > now - timedelta(days=1)
+    )
+    in_day, in_hour, first = (await session.execute(query)).one()
+    name, title = "signatures_refused_last_hour", "Webhook signatures"
+    if not in_hour:
+        return Fact(name, title, f"None refused within the hour, {in_day} within the day.", value=0)
+    good = await session.scalar(
+        select(func.count()).select_from(
+            select(WebhookEvent.id).where(WebhookEvent.received_at > first).limit(1).subquery()
+        )
+    )
+    words = f"{in_hour} refused within the hour, {in_day} within the day"
+    if in_hour >= REFUSED_IN_A_ROW and not good:
+        words += ", and not one was good since: the signing secret is not the endpoint's."
+        return Fact(name, title, words, Level.ALARM, in_hour, first, ROTATED)
+    return Fact(name, title, f"{words}; good ones arrive.", Level.WARN, in_hour, first, ROTATED)
+
+
+async def left_over(session: AsyncSession, now: datetime) -> Fact:
+    """Events that were stored and not yet carried out."""
+    query = select(func.count(), func.min(WebhookEvent.received_at)).where(
+        WebhookEvent.processed_at.is_(None)
+    )
+    count, oldest = (await session.execute(query)).one()
+    return waiting("webhooks", "event", "events", count, oldest, now, href="/operator/events?show=open")
+
+
+async def unmatched(session: AsyncSession, now: datetime) -> Fact:
+    """Events about orders of ours that this database does not have."""
+    query = select(func.count(), func.max(WebhookEvent.received_at)).where(
+        WebhookEvent.result == "unmatched", WebhookEvent.received_at > now - UNMATCHED_SHOWN
+    )
+    count, last = (await session.execute(query)).one()
+    name, title, href = "events_unmatched", "Events that match nothing", "/operator/events?show=unmatched"
+    if not count:
+        return Fact(name, title, "None within the week.", value=0, href=href)
+    words = (
+        f"{counted(count, 'event')} of the last week name an order that is not here: was a backup restored?"
+    )
+    return Fact(name, title, words, Level.WARN, count, last, UNMATCHED, href)
+
+
+async def _lapsed(session: AsyncSession, now: datetime) -> Fact:
+    query = select(func.count(), func.min(Order.reserved_until)).where(
+        Order.state == OrderState.PENDING, Order.reserved_until <= now
+    )
+    count, oldest = (await session.execute(query)).one()
+    return waiting("lapsed_orders", "lapsed hold", "lapsed holds", count, oldest, now)
+
+
+async def _refunds_due(session: AsyncSession, now: datetime) -> Fact:
+    query = select(func.count(), func.min(Refund.next_try_at)).where(
+        Refund.state.in_(("due", "sent")), Refund.next_try_at <= now
+    )
+    count, oldest = (await session.execute(query)).one()
+    return waiting("refunds", "refund", "refunds", count, oldest, now, href="/operator/refunds")
+
+
+async def refunds_stuck(session: AsyncSession, now: datetime) -> Fact:
+    """Money that buyers wait for: refused by Stripe or a bank, not gone out for an hour, or held up by a dispute."""
+    failed = and_(Refund.state == "failed", Refund.solved_at.is_(None))
+    slow = and_(Refund.state == "due", Refund.created_at <= now - REFUND_STUCK)
+    disputed = Refund.state == "waiting_dispute"
+    query = select(
+        func.count().filter(failed),
+        func.count().filter(slow),
+        func.count().filter(disputed),
+        func.min(Refund.created_at),
+    ).where(or_(failed, slow, disputed))
+    of_each = (await session.execute(query)).one()
+    name, title, href = "refunds_stuck", "Refunds that are stuck", "/operator/refunds"
+    kinds = ("failed", "due for over an hour", "waiting for a dispute")
+    parts = [f"{count} {kind}" for count, kind in zip(of_each[:3], kinds, strict=True) if count]
+    if not parts:
+        return Fact(name, title, "None.", value=0, href=href)
+    level = Level.ALARM if of_each[0] else Level.WARN
+    return Fact(name, title, f"{', '.join(parts)}.", level, sum(of_each[:3]), of_each[3], REFUND_FAILED, href)
+
+
+async def books(session: AsyncSession, now: datetime) -> Fact:
+    """What the last reconciliation found, and when that was (spec: H1)."""
+    last = await session.scalar(
+        select(Reconciliation)
+        .where(Reconciliation.finished_at.is_not(None))
+        .order_by(Reconciliation.started_at.desc())
+        .limit(1)
+    )
+    name, title, href = "books_differences", "The books", "/operator/books"
+    if last is None or last.finished_at is None:
+        words = "Never held against Stripe's so far."
+        return Fact(name, title, words, Level.WARN, todo=BOOKS, href=href)
+    age = now - last.finished_at
+    level = level_of(age, BOOKS_LATE, BOOKS_VERY_LATE)
+    if last.error:
+        words, level = f"The check of {lasted(age)} ago broke off: {last.error}", max(level, Level.WARN)
+    elif last.differences:
+        words, level = (
+            f"{counted(len(last.differences), 'difference')} {lasted(age)} ago.",
+            max(level, Level.WARN),
+        )
+    else:
+        words = f"They balanced {lasted(age)} ago."
+    return Fact(name, title, words, level, len(last.differences), last.finished_at, BOOKS, href)
+
+
+TITLES = {
+    checks.CLOCK: ("Stripe: key and clock", CLOCK),
+    checks.ADDRESS: ("Our webhook address", NO_WEBHOOKS),
+    checks.ENDPOINT: ("Stripe's webhook endpoint", NO_WEBHOOKS),
+    checks.VERSION: ("Stripe's API version", NO_WEBHOOKS),
+}
+
+
+async def _checked(session: AsyncSession, now: datetime) -> list[Fact]:
+    """What the worker's last checks found."""
+    rows = {
+        row.name: row
+        for row in await session.scalars(select(HealthCheck).where(HealthCheck.name.in_(checks.NAMES)))
+    }
+    return [_check_fact(name, rows.get(name), now) for name in checks.NAMES]
+
+
+def _check_fact(name: str, row: HealthCheck | None, now: datetime) -> Fact:
+    title, todo = TITLES[name]
+    if row is None:
+        return Fact(name, title, "Not checked yet: the worker does it at its start.", Level.WARN, todo=todo)
+    level, words = _check_level(row), row.detail
+    if now - row.at > CHECK_LATE:
+        words += f" That was {lasted(now - row.at)} ago."
+        level = max(level, Level.WARN)
+    if row.name == checks.CLOCK and row.measured is None:
+        todo = ROTATED
+    return Fact(name, title, words, level, row.measured, row.at, todo)
+
+
+def _check_level(row: HealthCheck) -> Level:
+    if row.ok:
+        return Level.OK
+    if row.name == checks.VERSION or (row.measured is not None and abs(row.measured) < CLOCK_ALARM_SECONDS):
+        return Level.WARN
+    return Level.ALARM
+
+
+async def _orders_by_state(session: AsyncSession) -> Mapping[str, float]:
+    rows = await session.execute(select(Order.state, func.count()).group_by(Order.state))
+    return dict.fromkeys(OrderState, 0.0) | {state: float(count) for state, count in rows}
+
+
+async def _webhooks_by_result(session: AsyncSession) -> Mapping[str, float]:
+    rows = await session.execute(
+        select(func.coalesce(WebhookEvent.result, "open"), func.count()).group_by(WebhookEvent.result)
+    )
+    return {result: float(count) for result, count in rows}
+
+
+FIGURES = {
+    "orders": Figures("Orders by state.", "state", _orders_by_state),
+    "webhook_events": Figures("Stripe's events by what they did.", "result", _webhooks_by_result),
+}

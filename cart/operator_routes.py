@@ -1,0 +1,83 @@
+"""The operator's pages about money: events, stuck refunds, any order. 404 for everybody who is not in OPERATORS."""
+
+from uuid import UUID
+
+from quart import flash, render_template, request
+from quart.typing import ResponseReturnValue
+
+from cart import checks, decisions, office_words, operator
+from cart.operator import Show
+from cart.routes import blueprint, till
+from shared.health import board
+from shared.identity.guard import require_operator
+from shared.web import db_session, now, see_other, shop
+
+
+@blueprint.get("/operator/events")
+async def operator_events() -> ResponseReturnValue:
+    """Stripe's events, newest first."""
+    await require_operator()
+    show = next((one for one in Show if one == request.args.get("show", "")), Show.ALL)
+    rows = await operator.list_events(db_session(), show=show, before=request.args.get("before", ""))
+    return await render_template(
+        "operator/events.html",
+        rows=rows[: operator.PER_PAGE],
+        more=rows[operator.PER_PAGE - 1].id if len(rows) > operator.PER_PAGE else None,
+        show=show,
+        words=operator.SHOW_WORDS,
+    )
+
+
+@blueprint.get("/operator/events/<event_id>")
+async def operator_event(event_id: str) -> ResponseReturnValue:
+    """One event: what it did and what it says."""
+    await require_operator()
+    event = await operator.event_detail(db_session(), event_id)
+    return await render_template("operator/event.html", event=event, body=operator.readable(event.body))
+
+
+@blueprint.post("/operator/events/<event_id>/again")
+async def operator_event_again(event_id: str) -> ResponseReturnValue:
+    """Carry it out once more."""
+    await require_operator()
+    result = await operator.process_again(shop().database.sessions, till(), event_id=event_id, now=now())
+    if result is None:
+        await flash("It failed again. The reason stands below.", "error")
+    else:
+        await flash(f"Done again: {result.replace('_', ' ')}.", "ok")
+    board(shop()).forget()
+    return see_other(f"/operator/events/{event_id}")
+
+
+@blueprint.get("/operator/refunds")
+async def operator_refunds() -> ResponseReturnValue:
+    """Refunds that have not arrived, and what else about money waits for a person."""
+    await require_operator()
+    rows = await operator.stuck_refunds(db_session())
+    return await render_template(
+        "operator/refunds.html",
+        rows=rows,
+        decisions=await decisions.open_decisions(db_session()),
+        words=office_words,
+        now=now(),
+    )
+
+
+@blueprint.get("/operator/orders/<uuid:order_id>")
+async def operator_order(order_id: UUID) -> ResponseReturnValue:
+    """Any order, with all its lines, sessions, payments and history."""
+    await require_operator()
+    view = await operator.order_view(db_session(), shop().services.calendar, order_id)
+    return await render_template(
+        "operator/order.html", view=view, order=view.order, words=office_words
+    )
+
+
+@blueprint.post("/operator/checks")
+async def operator_checks() -> ResponseReturnValue:
+    """Have the worker ask Stripe and our webhook's address again, now."""
+    await require_operator()
+    await checks.check_anew(db_session())
+    board(shop()).forget()
+    await flash("The worker checks now. Reload this page in a few seconds.", "info")
+    return see_other("/operator")

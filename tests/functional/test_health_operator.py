@@ -1,0 +1,239 @@
+"""The operator's pages, /health/ready and the log at the start; and the office while no worker is alive (spec: H8)."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from structlog.testing import capture_logs
+
+from cart.models import WebhookEvent
+from events.models import Page, TicketType
+from shared.app import create_app
+from shared.clock import ManualClock
+from shared.contracts.states import OrderState, PageRole
+from shared.database import Database
+from shared.models import Heartbeat
+from shared.sandbox.stripe.running import RunningStandin
+from shared.settings import Settings
+from tests import event_rows
+from tests.shop import Shop, page_of
+from tests.support import Browser, browser, signed_in_client
+
+OPERATOR = "boss@example.org"
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Somebody runs this shop."""
+    return replace(settings, operators=(OPERATOR,))
+
+
+@pytest.fixture
+async def operator(shop: Shop) -> AsyncIterator[Browser]:
+    """Who runs it, signed in, before a shop that has started."""
+    async with shop.app.test_app():
+        yield await shop.buyer(OPERATOR)
+
+
+async def event(shop: Shop, name: str, **values: Any) -> str:
+    """An event in the inbox; its id."""
+    now = shop.clock.now()
+    of_row = {
+        "id": f"evt_{name}",
+        "stripe_account": "",
+        "type": "checkout.session.completed",
+        "livemode": False,
+        "body": b'{"id": "evt", "data": {"object": {"name": "\xc5\xbdi\xc5\xbekov <b>"}}}',
+        "received_at": now,
+        "processed_at": now,
+        "result": "paid",
+    }
+    async with shop.database.sessions.begin() as session:
+        row = WebhookEvent(**of_row | values)
+        session.add(row)
+    return row.id
+
+
+async def test_everything_in_words_the_worst_first(shop: Shop, operator: Browser) -> None:
+    """No worker, never reconciled, nothing checked: each said with what to do; no other kind of page for it."""
+    page = await page_of(await operator.get("/operator"))
+    assert "Something is wrong" in page
+    worker, checked, signatures = (
+        page.index(words)
+        for words in ("No worker has ever run here", "Not checked yet", "None refused within the hour")
+    )
+    assert worker < checked < signatures
+    assert "Runbook: “Worker dead”" in page
+    await beat(shop)
+    shop.clock.advance(seconds=6)
+    assert "Something needs a look" in await page_of(await operator.get("/operator"))
+
+
+async def beat(shop: Shop) -> None:
+    """A worker is alive."""
+    async with shop.database.sessions.begin() as session:
+        await session.merge(Heartbeat(name="worker", at=shop.clock.now()))
+
+
+async def test_events_and_what_they_say(shop: Shop, operator: Browser) -> None:
+    """Listed newest first, filtered, paged; one with its raw body, escaped and readable."""
+    for number in range(52):
+        await event(shop, f"{number:02}", received_at=shop.clock.advance(seconds=1))
+    odd = await event(shop, "odd", result="unmatched", received_at=shop.clock.advance(seconds=1))
+    stuck = await event(shop, "stuck", processed_at=None, result=None, tries=3, last_error="Boom: x")
+    page = await page_of(await operator.get("/operator/events"))
+    assert page.index(stuck) < page.index("evt_51") < page.index("evt_04")
+    assert "evt_03" not in page
+    older = await page_of(await operator.get("/operator/events?show=all&before=evt_04"))
+    assert "evt_03" in older
+    assert "evt_04" not in older
+    for show, shown, hidden in (("unmatched", odd, stuck), ("open", stuck, odd)):
+        page = await page_of(await operator.get(f"/operator/events?show={show}"))
+        assert shown in page
+        assert hidden not in page
+        assert "evt_51" not in page
+    page = await page_of(await operator.get(f"/operator/events/{stuck}"))
+    assert "Boom: x" in page
+    assert "&#34;name&#34;: &#34;Žižkov &lt;b&gt;&#34;" in page
+    assert (await operator.get("/operator/events/evt_nowhere")).status_code == 404
+
+
+async def test_an_event_is_processed_again(
+    settings: Settings, database: Database, clock: ManualClock, standin: RunningStandin
+) -> None:
+    """One that matched nothing does its work once its order is there; twice changes nothing."""
+    keys = replace(
+        settings,
+        stripe_secret_key=standin.secret_key,
+        stripe_webhook_secrets=("x",),
+        stripe_api_base=standin.url,
+    )
+    app = create_app(keys, database=database, clock=clock)
+    shop = Shop(settings, database, clock)
+    kind = await shop.world.sell(cost=1250)
+    async with app.test_app():
+        buyer = await signed_in_client(app, "ada@example.org")
+        await shop.world.put(buyer.user_id, kind, 1)
+        answer = await buyer.post(
+            "/checkout",
+            form={"fingerprint": await shop.world.seen(buyer.user_id)},
+            headers={"Accept": "application/json", "Origin": "http://shop.test"},
+        )
+        made = await answer.get_json()
+        await standin.pay(made["checkout_session_id"])
+        body = json.dumps(standin.events("checkout.session.completed")[-1]).encode()
+        event_id = await event(shop, "late", body=body, result="unmatched", id=json.loads(body)["id"])
+        boss = await signed_in_client(app, OPERATOR)
+        for result in ("paid", "already"):
+            answer = await boss.post(f"/operator/events/{event_id}/again")
+            assert answer.headers["Location"] == f"/operator/events/{event_id}"
+            assert f"Done again: {result}" in await page_of(await boss.get(f"/operator/events/{event_id}"))
+        assert (await boss.post("/operator/events/evt_nowhere/again")).status_code == 404
+    assert (await shop.world.order(made["order_id"])).state == OrderState.PAID
+
+
+async def test_an_event_that_fails_again_says_why(shop: Shop, operator: Browser) -> None:
+    """Nothing breaks; the reason is on its page."""
+    broken = await event(shop, "broken")
+    await operator.post(f"/operator/events/{broken}/again")
+    assert "It failed again" in await page_of(await operator.get(f"/operator/events/{broken}"))
+
+
+async def test_stuck_refunds_lead_to_their_order(shop: Shop, operator: Browser) -> None:
+    """The list, and the order as the operator sees it: all lines, sessions, payments, refunds, history."""
+    kind = await shop.world.sell()
+    page = await page_of(await operator.get("/operator/refunds"))
+    assert "No refund waits" in page
+    _, order_id, session_id = await shop.world.bought(kind)
+    await shop.world.settle(shop.payments.pay(session_id))
+    await shop.world.settle(shop.payments.pay_again(session_id))
+    page = await page_of(await operator.get("/operator/refunds"))
+    assert f"/operator/orders/{order_id}" in page
+    assert "€20.00" in page
+    page = await page_of(await operator.get(f"/operator/orders/{order_id}"))
+    for words in (session_id, f"pi_{session_id}_again", "Refund: Paid twice", "Refund decided"):
+        assert words in page
+    assert (await operator.get(f"/operator/orders/{kind}")).status_code == 404
+
+
+async def test_checks_can_be_asked_for(shop: Shop, operator: Browser) -> None:
+    """The worker is nudged, what was known is forgotten."""
+    await shop.app.sweeps["checks"](shop.clock.now())
+    assert "Not checked yet" not in await page_of(await operator.get("/operator"))
+    assert (await operator.post("/operator/checks")).status_code == 303
+    page = await page_of(await operator.get("/operator"))
+    assert "Not checked yet" in page
+    assert "The worker checks now" in page
+    async with shop.database.sessions() as session:
+        assert await session.scalar(text("SELECT convert_from(payload, 'UTF8') FROM pgqueuer")) == "checks"
+
+
+async def test_ready_tells_the_facts_without_secrets(shop: Shop, operator: Browser) -> None:
+    """Still 200: a balancer must not take every process away because a worker is dead."""
+    kind = await shop.world.sell()
+    await shop.paid_order_of(await shop.buyer_with(kind, email="secret@example.org"))
+    shop.clock.advance(minutes=45)
+    answer = await browser(shop.app).get("/health/ready")
+    body = await answer.get_json()
+    assert (answer.status_code, body["status"]) == (200, "ready")
+    warned = {warning["name"]: warning["level"] for warning in body["warnings"]}
+    assert warned["worker_silent_seconds"] == warned["payments_untold_seconds"] == "alarm"
+    assert body["facts"]["payments_untold_seconds"] == 45 * 60
+    assert "signatures_refused_last_hour" not in warned
+    for secret in ("secret@example.org", "cs_test", "pi_cs", OPERATOR, "whsec"):
+        assert secret not in json.dumps(body)
+
+
+async def test_ready_asks_the_database_seldom(shop: Shop, operator: Browser) -> None:
+    """Whoever asks every second gets what was read within the last five."""
+    await operator.get("/health/ready")
+    await beat(shop)
+    body = await (await operator.get("/health/ready")).get_json()
+    assert "worker_silent_seconds" in str(body["warnings"])
+    shop.clock.advance(seconds=5)
+    body = await (await operator.get("/health/ready")).get_json()
+    assert "worker_silent_seconds" not in str(body["warnings"])
+
+
+async def test_office_says_that_no_worker_is_alive(shop: Shop, operator: Browser) -> None:
+    """Worker not running and nobody told (peers: Hi.Events 270, 506): here, all are who work here, and no buyer."""
+    kind = await shop.world.sell()
+    organizer = await shop.buyer("organizer@example.org")
+    async with shop.database.sessions.begin() as session:
+        page = await session.get_one(Page, (await session.get_one(TicketType, kind)).page_id)
+        await event_rows.add_member(session, page, organizer.user_id, PageRole.OWNER)
+    offices = ("/organizer", "/organizer/hall", "/organizer/hall/orders")
+    await beat(shop)
+    for path in offices:
+        assert "No worker" not in await page_of(await organizer.get(path))
+    shop.clock.advance(minutes=3)
+    for path in offices:
+        told = await page_of(await organizer.get(path))
+        assert "No worker has been alive for 3 minutes" in told
+        assert "tell whoever runs this shop" in told
+    assert "See the shop" in await page_of(await operator.get("/operator/events"))
+    buyer = await shop.buyer()
+    for path in ("/organizer", "/orders", "/"):
+        assert "No worker" not in await page_of(await buyer.get(path))
+
+
+@pytest.mark.parametrize("environment", ["development", "production"])
+async def test_one_screen_of_log_at_the_start(
+    settings: Settings, database: Database, clock: ManualClock, environment: str
+) -> None:
+    """A block to read for a developer, one line with everything for a machine; never fatal."""
+    app = create_app(replace(settings, environment=environment), database=database, clock=clock)
+    with capture_logs() as lines:
+        async with app.test_app():
+            pass
+    (told,) = (line for line in lines if line["event"].startswith("health at the start"))
+    if environment == "production":
+        assert "No worker has ever run here." in [fact["words"] for fact in told["facts"]]
+        assert told["log_level"] == "warning"
+    else:
+        block = told["event"].splitlines()
+        assert len(block) > 12
+        assert any(line.split()[:2] == ["ALARM", "Worker"] for line in block)
