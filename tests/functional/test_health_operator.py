@@ -154,7 +154,7 @@ async def test_stuck_refunds_lead_to_their_order(shop: Shop, operator: Browser) 
     assert f"/operator/orders/{order_id}" in page
     assert "€20.00" in page
     page = await page_of(await operator.get(f"/operator/orders/{order_id}"))
-    for words in (session_id, f"pi_{session_id}_again", "Refund: paid twice", "Refund decided"):
+    for words in (session_id, f"pi_{session_id}_again", "Refund: Paid twice", "Refund decided"):
         assert words in page
     assert (await operator.get(f"/operator/orders/{kind}")).status_code == 404
 
