@@ -6,6 +6,7 @@ from uuid import UUID
 from jinja2 import Environment
 from quart import Response
 
+from cart.disputes import apply_dispute
 from cart.models import Order
 from events.models import Entry, Page, TicketType
 from shared import mail
@@ -100,12 +101,25 @@ async def walk_through_the_office(shop: Shop, kind: UUID) -> None:
     async with shop.database.sessions.begin() as session:
         page = await session.get_one(Page, (await session.get_one(TicketType, kind)).page_id)
         await event_rows.add_member(session, page, organizer.user_id, PageRole.OWNER)
-    order_id = await shop.paid_order_of(await shop.buyer_with(kind, email="eve@example.org"))
+    buyer = await shop.buyer_with(kind, email="eve@example.org")
+    order_id, session_id = await shop.order_of(buyer)
+    await shop.world.settle(shop.payments.pay(session_id))
     await read(organizer, "/organizer", "Hall")
     await read(organizer, "/organizer/hall", "Concert", "€45.00", "Cancel this event")
     await read(organizer, "/organizer/hall/entries/concert/cancel", "cannot be undone")
     await read(organizer, "/organizer/hall/orders", "eve@example.org")
-    await read(organizer, f"/organizer/hall/orders/{order_id}", "eve@example.org", "€15.00")
+    order = f"/organizer/hall/orders/{order_id}"
+    await read(organizer, order, "eve@example.org", "€15.00")
+    await read(
+        organizer, f"{order}/refund?item={await shop.ticket_of(order_id)}", "Refund 1 ticket", "€15.00"
+    )
+    await read(buyer, f"/orders/{order_id}/refund", "ask the organizer")
+    async with shop.database.sessions.begin() as session:
+        dispute = shop.payments.dispute(session_id)
+        await apply_dispute(session, shop.world.till, dispute, now=shop.clock.now())
+    await read(organizer, order, "Dispute over €15.00", "Blocked")
+    await read(organizer, "/organizer/hall/orders", "Needs a decision", "did not pay")
+    await read(buyer, f"/orders/{order_id}", "open no door")
 
 
 async def walk_along_the_edges(shop: Shop, kind: UUID) -> None:
