@@ -179,7 +179,7 @@ def judge_endpoints(
             True, "On this machine `stripe listen` brings the events; Stripe has no endpoint for it."
         )
     if not ours:
-        others = ", ".join(endpoint.url for endpoint in endpoints) or "none"
+        others = ", ".join(endpoint.url for endpoint in endpoints) or "no other"
         return Outcome(False, f"No endpoint at Stripe points to {address}. It has: {others}.")
     on = [endpoint for endpoint in ours if endpoint.enabled]
     if not on:

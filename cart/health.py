@@ -63,7 +63,9 @@ async def webhook_silence(session: AsyncSession, now: datetime) -> Fact:
         untold = untold.where(Payment.created_at > last + TOGETHER)
     count, oldest = (await session.execute(untold)).one()
     heard = (
-        f"The last webhook about a payment came {lasted(now - last)} ago" if last else "None has ever come"
+        f"The last webhook about a payment came {lasted(now - last)} ago"
+        if last
+        else "No webhook about a payment has ever come"
     )
     name, title, href = "payments_untold_seconds", "Webhooks about payments", "/operator/events"
     if oldest is None or now - oldest <= TOGETHER:
@@ -85,7 +87,7 @@ async def signatures(session: AsyncSession, now: datetime) -> Fact:
     in_day, in_hour, first = (await session.execute(query)).one()
     name, title = "signatures_refused_last_hour", "Webhook signatures"
     if not in_hour:
-        return Fact(name, title, f"None refused within the hour, {in_day} within the day.", value=0)
+        return Fact(name, title, f"No refusal within the hour, {in_day} within the day.", value=0)
     good = await session.scalar(
         select(func.count()).select_from(
             select(WebhookEvent.id).where(WebhookEvent.received_at > first).limit(1).subquery()
@@ -115,7 +117,7 @@ async def unmatched(session: AsyncSession, now: datetime) -> Fact:
     count, last = (await session.execute(query)).one()
     name, title, href = "events_unmatched", "Events that match nothing", "/operator/events?show=unmatched"
     if not count:
-        return Fact(name, title, "None within the week.", value=0, href=href)
+        return Fact(name, title, "Nothing within the week.", value=0, href=href)
     words = (
         f"{counted(count, 'event')} of the last week name an order that is not here: was a backup restored?"
     )
@@ -154,7 +156,7 @@ async def refunds_stuck(session: AsyncSession, now: datetime) -> Fact:
     kinds = ("failed", "due for over an hour", "waiting for a dispute")
     parts = [f"{count} {kind}" for count, kind in zip(of_each[:3], kinds, strict=True) if count]
     if not parts:
-        return Fact(name, title, "None.", value=0, href=href)
+        return Fact(name, title, "Nothing is stuck.", value=0, href=href)
     level = Level.ALARM if of_each[0] else Level.WARN
     return Fact(name, title, f"{', '.join(parts)}.", level, sum(of_each[:3]), of_each[3], REFUND_FAILED, href)
 

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shared import metrics
 from shared.database import Sessions
+from shared.health import announce_at_start
 from shared.health_board import FactBoard
 from shared.health_facts import WORKER
 from shared.jobs import ENTRYPOINT
@@ -34,6 +35,7 @@ FIGURES_EVERY = timedelta(minutes=1)
 async def run_worker(app: Tillgate) -> None:
     """Work until SIGTERM or SIGINT; what is running then is finished first."""
     worker = Worker(app)
+    announce_at_start(app)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stop.set)

@@ -181,7 +181,7 @@ def endpoint(url: str = ADDRESS, *, enabled: bool = True, **values: object) -> E
         ([endpoint()], set(), "sends all"),
         ([endpoint(events=("*",))], set(), "sends all"),
         ([endpoint(events=HANDLED[:3]), endpoint(events=HANDLED[3:])], set(), "sends all"),
-        ([], {checks.ENDPOINT}, "It has: none"),
+        ([], {checks.ENDPOINT}, "It has: no other"),
         ([endpoint(f"{ADDRESS}/")], {checks.ENDPOINT}, f"It has: {ADDRESS}/"),
         ([endpoint(enabled=False)], {checks.ENDPOINT}, "switched off"),
         ([endpoint(events=HANDLED[1:])], {checks.ENDPOINT}, f": {HANDLED[0]}."),

@@ -88,7 +88,7 @@ async def test_never_a_webhook_is_an_alarm(world: World, clock: ManualClock) -> 
     await paid(world)
     told = await fact(world.sessions, health.webhook_silence, clock.advance(minutes=31))
     assert told.level == Level.ALARM
-    assert "None has ever come, and 1 order was paid since" in told.words
+    assert "No webhook about a payment has ever come, and 1 order was paid since" in told.words
 
 
 @pytest.mark.parametrize("webhook_first", [True, False])

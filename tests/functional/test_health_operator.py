@@ -15,6 +15,7 @@ from shared.app import create_app
 from shared.clock import ManualClock
 from shared.contracts.states import OrderState, PageRole
 from shared.database import Database
+from shared.health import announce_at_start
 from shared.models import Heartbeat
 from shared.sandbox.stripe.running import RunningStandin
 from shared.settings import Settings
@@ -63,7 +64,7 @@ async def test_everything_in_words_the_worst_first(shop: Shop, operator: Browser
     assert "Something is wrong" in page
     worker, checked, signatures = (
         page.index(words)
-        for words in ("No worker has ever run here", "Not checked yet", "None refused within the hour")
+        for words in ("No worker has ever run here", "Not checked yet", "No refusal within the hour")
     )
     assert worker < checked < signatures
     assert "Runbook: “Worker dead”" in page
@@ -226,6 +227,7 @@ async def test_one_screen_of_log_at_the_start(
 ) -> None:
     """A block to read for a developer, one line with everything for a machine; never fatal."""
     app = create_app(replace(settings, environment=environment), database=database, clock=clock)
+    announce_at_start(app)
     with capture_logs() as lines:
         async with app.test_app():
             pass
