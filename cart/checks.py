@@ -19,6 +19,7 @@ from cart.event_types import HANDLED
 from shared.contracts.facts import EndpointFacts
 from shared.contracts.protocols import KeyRefused, Payments, PaymentsRefused, PaymentsUnavailable
 from shared.database import Sessions
+from shared.health_facts import lasted
 from shared.jobs import nudge
 from shared.models import HealthCheck
 
@@ -100,9 +101,8 @@ async def check_clock(payments: Payments) -> Outcome:
         ahead = await payments.clock_difference()
     except (PaymentsUnavailable, PaymentsRefused) as error:
         return _no_answer(error)
-    words = (
-        f"Stripe takes our key; our clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} its."
-    )
+    side = "ahead of" if ahead > 0 else "behind"
+    words = f"Stripe takes our key; our clock is {lasted(timedelta(seconds=abs(ahead)))} {side} its."
     return Outcome(abs(ahead) <= CLOCK_SECONDS, words, ahead)
 
 

@@ -43,7 +43,7 @@ def init_app(app: Tillgate) -> None:
 
 
 def announce_at_start(app: Tillgate) -> None:
-    """Have this app say at its start how all stands; for shop and worker, not for commands that come and go."""
+    """Have this app say at its start how all stands; for a shop, not for commands that come and go."""
 
     async def look() -> None:
         if _speaks_for_all():
