@@ -1,13 +1,22 @@
 """Money: the cart, orders, checkout attempts, payments, refunds and the ledger. Never imports events."""
 
 from datetime import datetime
+from typing import Protocol
 
-from cart import health, inbox, refunds
+from cart import cancelled_entries, health, inbox, refunds
 from cart.checks import CheckSweep
+from cart.reconcile.run import reconcile_hourly
 from cart.release import release_lapsed
 from cart.service import SqlCartService
 from cart.till import Till
-from shared.web import Tillgate
+from shared.database import Sessions
+from shared.web import Sweep, Tillgate
+
+
+class Process(Protocol):
+    """Due work of the cart: looks for what is due at `now` (UTC), does it, says how much there was."""
+
+    async def __call__(self, sessions: Sessions, till: Till, *, now: datetime) -> int: ...
 
 
 def init_app(app: Tillgate) -> None:
@@ -21,11 +30,11 @@ def init_app(app: Tillgate) -> None:
     def till() -> Till:
         return Till(app.services.calendar, app.services.payments, app.settings.public_url)
 
-    async def lapsed_orders(now: datetime) -> int:
-        return await release_lapsed(app.database.sessions, till(), now=now)
+    def due(process: Process) -> Sweep:
+        async def sweep(now: datetime) -> int:
+            return await process(app.database.sessions, till(), now=now)
 
-    async def webhooks_left_over(now: datetime) -> int:
-        return await inbox.process_left_over(app.database.sessions, till(), now=now)
+        return sweep
 
     async def due_refunds(now: datetime) -> int:
         return await refunds.send_due(app.database.sessions, app.services.payments, now=now)
@@ -35,7 +44,13 @@ def init_app(app: Tillgate) -> None:
     async def checks(now: datetime) -> int:
         return await check_sweep.run(app.services.payments, now) if app.services.filled("payments") else 0
 
-    app.sweeps["checks"] = checks
     app.health_facts["money"] = health.money_facts
     app.figures.update(health.FIGURES)
-    app.sweeps.update(lapsed_orders=lapsed_orders, webhooks=webhooks_left_over, refunds=due_refunds)
+    app.sweeps.update(
+        lapsed_orders=due(release_lapsed),
+        webhooks=due(inbox.process_left_over),
+        refunds=due_refunds,
+        cancelled_entries=due(cancelled_entries.unwind),
+        reconcile=due(reconcile_hourly),
+        checks=checks,
+    )

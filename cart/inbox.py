@@ -1,14 +1,16 @@
-"""The webhook as an inbox: the raw event is stored and committed first; its effect follows, once."""
+"""The webhook as an inbox: the raw event is stored and committed first; its effect follows, once.
+
+What an event needs and does stands in news.py.
+"""
 
 from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart.models import WebhookEvent, WebhookRefusal
-from cart.settle import settle
+from cart.news import Handler, News, handler_of
 from cart.till import Till
 from shared.contracts.facts import EventFacts
 from shared.contracts.protocols import SignatureInvalid
@@ -16,14 +18,6 @@ from shared.database import Sessions, retrying
 from shared.payments import PING
 
 log = structlog.get_logger()
-
-SETTLING = {
-    "checkout.session.completed": False,
-    "checkout.session.async_payment_succeeded": False,
-    "checkout.session.async_payment_failed": True,
-    "checkout.session.expired": False,
-}
-"""Event types that settle an order, and whether they say that a delayed payment has failed."""
 
 LEFT_OVER = timedelta(seconds=30)  # younger ones are in the hands of the request that brought them
 
@@ -64,19 +58,19 @@ async def _store(sessions: Sessions, event: EventFacts, body: bytes, *, now: dat
 
 
 async def process(sessions: Sessions, till: Till, event: EventFacts, *, now: datetime) -> str:
-    """Carry out a stored event once: effect and `processed_at` commit together."""
+    """Carry out a stored event once: effect and `processed_at` commit together.
 
-    async def effect() -> str:
-        async with sessions.begin() as session:
-            row = await session.get_one(WebhookEvent, event.id, with_for_update=True)
-            if row.processed_at is not None:
-                return row.result or ""
-            result = await _carry_out(session, till, event, now=now)
-            row.result, row.tries, row.processed_at, row.last_error = result, row.tries + 1, now, None
-            return result
-
+    What it needs is asked of Stripe before, with nothing open. What fails, a call without an answer too, is written
+    on the row and raised.
+    """
+    async with sessions.reading() as session:
+        row = await session.get_one(WebhookEvent, event.id)
+    if row.processed_at is not None:
+        return row.result or ""
+    handler = handler_of(event, livemode=till.payments.livemode)
     try:
-        result = await retrying(effect)
+        news = await handler.fetch(sessions, till, event)
+        result = await retrying(_carry_out, sessions, till, handler, news, now=now)
     except Exception as error:
         async with sessions.begin() as session:
             row = await session.get_one(WebhookEvent, event.id, with_for_update=True)
@@ -88,12 +82,14 @@ async def process(sessions: Sessions, till: Till, event: EventFacts, *, now: dat
     return result
 
 
-async def _carry_out(session: AsyncSession, till: Till, event: EventFacts, *, now: datetime) -> str:
-    if event.livemode != till.payments.livemode:
-        return "other_mode"
-    if event.session is None or event.type not in SETTLING:
-        return "ignored"
-    return await settle(session, till, event.session, now=now, failed=SETTLING[event.type])
+async def _carry_out(sessions: Sessions, till: Till, handler: Handler, news: News, *, now: datetime) -> str:
+    async with sessions.begin() as session:
+        row = await session.get_one(WebhookEvent, news.event.id, with_for_update=True)
+        if row.processed_at is not None:
+            return row.result or ""
+        result = await handler.apply(session, till, news, now)
+        row.result, row.tries, row.processed_at, row.last_error = result, row.tries + 1, now, None
+        return result
 
 
 async def process_left_over(sessions: Sessions, till: Till, *, now: datetime) -> int:

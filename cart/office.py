@@ -12,7 +12,7 @@ from cart.order_page import refunds_of
 from shared import audit
 from shared.contracts.dtos import PageDTO, TicketDTO
 from shared.contracts.protocols import CalendarService
-from shared.contracts.states import OrderState, PageRole
+from shared.contracts.states import SELLING_ROLES, OrderState
 from shared.errors import NotFound
 from shared.models import AuditEntry
 
@@ -31,7 +31,6 @@ DEEDS = {
     "refund_failed": "Refund failed",
 }
 ACTORS = {"stripe": "Stripe", "worker": "Tillgate", "operator": "Operator"}
-SELLING_ROLES = (PageRole.OWNER, PageRole.STAFF)
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ async def lock_order(session: AsyncSession, order_id: UUID) -> Order | None:
 
 
 async def lock_order_with_lines(session: AsyncSession, order_id: UUID) -> tuple[Order, list[OrderLine]]:
-    """The order, locked until this transaction ends, with its lines in their order."""
+    """The order, locked until this transaction ends, with its lines in their order. Raises NotFound."""
     rows = (
         await session.execute(
             select(Order, OrderLine)
@@ -92,6 +92,8 @@ async def lock_order_with_lines(session: AsyncSession, order_id: UUID) -> tuple[
             .execution_options(populate_existing=True)
         )
     ).all()
+    if not rows:
+        raise NotFound
     return rows[0][0], [line for _, line in rows]
 
 

@@ -14,8 +14,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart import attempts, ledger, orders
-from cart.mails import owe_order_mail
+from cart.mails import owe_failed_mail, owe_paid_mail, owe_refund_mail
 from cart.models import CheckoutAttempt, Order, OrderLine, Payment
+from cart.office_mails import warn_office
 from cart.refunds import RefundReason, owe_refund
 from cart.till import Till
 from shared.contracts.facts import SessionFacts
@@ -25,6 +26,7 @@ from shared.database import new_row, write_now
 from shared.errors import AppError
 from shared.ids import new_id, parse_id
 from shared.installation import installation_id
+from shared.money import Money
 from shared.payments import APP
 
 RECLAIM_HOLD = timedelta(minutes=1)  # a late claim is confirmed at once; the column wants a time
@@ -141,7 +143,7 @@ async def _unpaid(session: AsyncSession, till: Till, order: Order, *, failed: bo
                 session, order, OrderState.PROCESSING, now=now, actor="stripe", why="on_its_way"
             )
         if await give_back(session, till, order, to=OrderState.FAILED, actor="stripe", now=now):
-            await owe_order_mail(session, order, "payment_failed", public_url=till.public_url, now=now)
+            await owe_failed_mail(session, order, public_url=till.public_url, now=now)
         return Settled.FAILED
     if await orders.move_order(
         session, order, OrderState.PROCESSING, now=now, actor="stripe", why="on_its_way"
@@ -164,21 +166,59 @@ async def _paid(
     payment = await _book(session, order, attempt, facts, now=now)
     if payment is None:
         return Settled.ALREADY
+    late = order.state == OrderState.EXPIRED
     reason = await _why_not(session, till, order, lines, payment, now=now)
     if reason is not None:
-        await ledger.post_owed_back(session, payment, at=now)
-        await owe_refund(session, payment, reason=reason, now=now)
-        await owe_order_mail(
-            session, order, "refund", public_url=till.public_url, now=now, reason=reason, payment=payment
-        )
+        await _send_back(session, till, order, lines, payment, reason, now=now)
         return Settled.REFUND_DUE
     await orders.move_order(
-        session, order, OrderState.PAID, now=now, actor="stripe", why="paid",
+        session, order, OrderState.PAID, now=now, actor="stripe", why="paid_late" if late else "paid",
         details={"payment_intent": payment.payment_intent, "amount": payment.amount},
     )  # fmt: skip
     await ledger.post_sale(session, payment, lines, at=now)
-    await owe_order_mail(session, order, "order_paid", public_url=till.public_url, now=now, lines=lines)
+    await owe_paid_mail(session, order, lines, public_url=till.public_url, now=now, late=late)
     return Settled.PAID
+
+
+async def _send_back(
+    session: AsyncSession,
+    till: Till,
+    order: Order,
+    lines: Sequence[OrderLine],
+    payment: Payment,
+    reason: RefundReason,
+    *,
+    now: datetime,
+) -> None:
+    """A payment that buys nothing goes back whole, with a mail that says why; the order stays as it is."""
+    await ledger.post_owed_back(session, payment, at=now)
+    await owe_refund(session, payment, reason=reason, now=now)
+    amount = Money(payment.amount, payment.currency)
+    await owe_refund_mail(
+        session,
+        order,
+        about=payment.id,
+        amount=amount,
+        reason=reason,
+        public_url=till.public_url,
+        now=now,
+        whole=True,
+    )
+    if reason is RefundReason.WRONG_AMOUNT:
+        total = Money(sum(line.amount + line.tax for line in lines), order.currency)
+        words = (
+            f"{amount} arrived for an order of {total}. It goes back in full; the order is not paid by it."
+        )
+        await warn_office(
+            session,
+            till,
+            order,
+            lines,
+            "Wrong amount paid",
+            words,
+            key=f"wrong_amount:{payment.id}",
+            now=now,
+        )
 
 
 async def _book(
@@ -270,4 +310,4 @@ async def settle_free(session: AsyncSession, till: Till, order: Order, *, now: d
     await orders.move_order(
         session, order, OrderState.PAID, now=now, actor=f"user:{order.user_id}", why="free"
     )
-    await owe_order_mail(session, order, "order_paid", public_url=till.public_url, now=now, lines=order.lines)
+    await owe_paid_mail(session, order, order.lines, public_url=till.public_url, now=now)

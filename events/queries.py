@@ -125,3 +125,15 @@ async def pages_of_member(session: AsyncSession, *, user_id: UUID) -> list[tuple
         .order_by(Page.name, Page.id)
     )
     return [(page_dto(page), PageRole(role)) for page, role in rows]
+
+
+async def members_of_pages(
+    session: AsyncSession, page_ids: Sequence[UUID]
+) -> list[tuple[UUID, UUID, PageRole]]:
+    """Page, user and role of everybody who works for these pages."""
+    rows = await session.execute(
+        select(PageMember.page_id, PageMember.user_id, PageMember.role)
+        .where(PageMember.page_id.in_(page_ids))
+        .order_by(PageMember.page_id, PageMember.user_id)
+    )
+    return [(page_id, user_id, PageRole(role)) for page_id, user_id, role in rows]

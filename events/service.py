@@ -83,9 +83,11 @@ class SqlCalendarService:
         """See CalendarService."""
         return await tickets.block(session, order_id, blocked=blocked)
 
-    async def orders_of_cancelled_entries(self, session: AsyncSession, *, limit: int) -> list[UUID]:
+    async def orders_of_cancelled_entries(
+        self, session: AsyncSession, *, after: UUID | None = None, limit: int
+    ) -> list[UUID]:
         """See CalendarService."""
-        return await checks.orders_of_cancelled_entries(session, limit=limit)
+        return await checks.orders_of_cancelled_entries(session, after=after, limit=limit)
 
     async def orders_holding_tickets(
         self, session: AsyncSession, *, after: UUID | None, limit: int
@@ -130,6 +132,12 @@ class SqlCalendarService:
     ) -> list[tuple[PageDTO, PageRole]]:
         """See CalendarService."""
         return await queries.pages_of_member(session, user_id=user_id)
+
+    async def members_of_pages(
+        self, session: AsyncSession, page_ids: Sequence[UUID]
+    ) -> list[tuple[UUID, UUID, PageRole]]:
+        """See CalendarService."""
+        return await queries.members_of_pages(session, page_ids)
 
     async def orders_by_ticket_code(self, session: AsyncSession, *, page_id: UUID, code: str) -> list[UUID]:
         """See CalendarService."""

@@ -1,14 +1,18 @@
-"""The command line: `python -m shared serve | worker | migrate | seed | demo`.
+"""The command line: `python -m shared serve | worker | migrate | seed | reconcile | demo`.
 
 Domains are loaded by name. A wrong environment is one line on stderr and exit status 2 (spec: G1).
 """
 
 import asyncio
 import errno
+import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from importlib import import_module
 from typing import Any
 
 import click
@@ -95,6 +99,66 @@ def seed() -> None:
 
     with environment() as settings:
         asyncio.run(fill(settings))
+
+
+class Since(click.ParamType[datetime]):
+    """A moment in the past: `30d`, `12h`, or a date such as 2026-11-01 (UTC)."""
+
+    name = "since"
+    UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}  # noqa: RUF012 - never changed
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """The moment; a wrong one is wrong usage."""
+        text, now = str(value).strip(), datetime.now(UTC)
+        try:
+            if text[:-1].isdecimal() and text[-1] in self.UNITS:
+                return now - int(text[:-1]) * self.UNITS[text[-1]]
+            moment = datetime.fromisoformat(text)
+        except (ValueError, OverflowError):
+            self.fail(f"{text!r} is neither like 30d or 12h nor a date like 2026-11-01.", param, ctx)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        if moment > now:
+            self.fail(f"{text!r} is in the future.", param, ctx)
+        return moment
+
+
+@main.command()
+@click.option(
+    "--since", type=Since(), default="7d", show_default=True, metavar="WHEN", help="30d, 12h or a date (UTC)."
+)
+@click.option(
+    "--grace",
+    default=120,
+    show_default=True,
+    type=click.IntRange(0, 86_400),
+    metavar="SECONDS",
+    help="Leave alone what is younger: it may still be on its way.",
+)
+@click.option("--commit", is_flag=True, help="Repair what differs; without it nothing is changed.")
+@click.option("--refund-orphans", is_flag=True, help="Also give back money of ours that no order here knows.")
+@click.option("--json", "machine", is_flag=True, help="Print JSON, for machines.")
+def reconcile(since: datetime, grace: int, commit: bool, refund_orphans: bool, machine: bool) -> None:
+    """Hold all that Stripe says against our own books, both ways.
+
+    Exit status 0: nothing differs; 1: something does, or did until it was repaired; 2: Stripe could not be asked.
+    """
+    from shared.serving import build
+
+    command = import_module("cart.reconcile.command")
+    with environment():
+        with redirect_stdout(sys.stderr):  # the log goes there too: standard output is for what was found
+            report = asyncio.run(
+                command.run(
+                    build(),
+                    since=since,
+                    grace=timedelta(seconds=grace),
+                    commit=commit,
+                    refund_orphans=refund_orphans,
+                    progress=partial(click.echo, err=True),
+                )
+            )
+        click.echo(json.dumps(command.as_json(report)) if machine else command.as_text(report))
+    sys.exit(command.exit_status(report))
 
 
 @main.command()

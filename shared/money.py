@@ -1,5 +1,6 @@
 """Money as whole minor units of a currency: conversion, formatting and splitting without losing a cent."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
@@ -67,6 +68,18 @@ def split(minor: int, parts: int) -> list[int]:
         raise ValueError("parts must be at least 1")
     base, rest = divmod(minor, parts)
     return [base + (1 if index < rest else 0) for index in range(parts)]
+
+
+def split_by(minor: int, weights: Sequence[int]) -> list[int]:
+    """Split an amount in proportion to `weights`: exact in sum, the cents that are over to the largest remainders."""
+    whole = sum(weights)
+    if whole <= 0 or min(weights) < 0:
+        raise ValueError("weights must not be negative, nor all zero")
+    shares = [minor * weight // whole for weight in weights]
+    by_remainder = sorted(range(len(weights)), key=lambda place: minor * weights[place] % whole, reverse=True)
+    for place in by_remainder[: minor - sum(shares)]:
+        shares[place] += 1
+    return shares
 
 
 @dataclass(frozen=True, slots=True, order=True)

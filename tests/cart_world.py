@@ -43,7 +43,7 @@ class World:
         """A ticket type on sale; `capacity`, `cost`, and for its page `currency`, `hold_minutes`, …; returns its id."""
         of_page = {
             name: values.pop(name)
-            for name in ("currency", "hold_minutes", "delayed_methods", "stripe_account")
+            for name in ("currency", "hold_minutes", "delayed_methods", "stripe_account", "refund_hours")
             if name in values
         }
         async with self.sessions.begin() as session:
@@ -111,6 +111,19 @@ class World:
         handover = await self.hand_over(user_id, order_id)
         assert handover.session_id is not None
         return user_id, order_id, handover.session_id
+
+    async def paid(self, type_id: UUID, quantity: int = 1) -> tuple[UUID, UUID, str]:
+        """The same, paid and settled."""
+        user_id, order_id, session_id = await self.bought(type_id, quantity)
+        await self.settle(self.payments.pay(session_id))
+        return user_id, order_id, session_id
+
+    async def pay(self, user_id: UUID, order_id: UUID) -> str:
+        """Pay an order that was placed, and settle it; the session's id."""
+        session_id = (await self.hand_over(user_id, order_id)).session_id
+        assert session_id is not None
+        await self.settle(self.payments.pay(session_id))
+        return session_id
 
     async def settle(self, facts: SessionFacts, *, failed: bool = False) -> Settled:
         """What webhook and return page do."""

@@ -152,8 +152,13 @@ class CalendarService(Protocol):
         """Put the overlay of a dispute on an order's tickets, or take it off; returns how many changed (spec: H4)."""
         ...
 
-    async def orders_of_cancelled_entries(self, session: AsyncSession, *, limit: int) -> list[UUID]:
-        """Orders that still hold tickets of a cancelled entry, oldest first: each is to be released or refunded."""
+    async def orders_of_cancelled_entries(
+        self, session: AsyncSession, *, after: UUID | None = None, limit: int
+    ) -> list[UUID]:
+        """Orders that still hold tickets of a cancelled entry, by id: each is to be released or refunded.
+
+        `after` continues behind an order: one whose turn has not come keeps no other from it.
+        """
         ...
 
     async def orders_holding_tickets(
@@ -198,6 +203,12 @@ class CalendarService(Protocol):
         self, session: AsyncSession, *, user_id: UUID
     ) -> list[tuple[PageDTO, PageRole]]:
         """The pages a user works for, by name."""
+        ...
+
+    async def members_of_pages(
+        self, session: AsyncSession, page_ids: Sequence[UUID]
+    ) -> list[tuple[UUID, UUID, PageRole]]:
+        """Who works for these pages: page, user, role, by page and user."""
         ...
 
     async def orders_by_ticket_code(self, session: AsyncSession, *, page_id: UUID, code: str) -> list[UUID]:

@@ -41,6 +41,9 @@ class PageRole(StrEnum):
     DOOR = "door"
 
 
+SELLING_ROLES = (PageRole.OWNER, PageRole.STAFF)
+"""Those who see a page's sales and hear of what needs a decision."""
+
 TICKET_TRANSITIONS: dict[TicketState, frozenset[TicketState]] = {
     TicketState.PENDING: frozenset({TicketState.RESERVED, TicketState.REMOVED}),
     TicketState.RESERVED: frozenset({TicketState.CONFIRMED, TicketState.PENDING, TicketState.CANCELLED}),

@@ -208,14 +208,17 @@ class StubCalendarService:
             self._set(ticket, blocked=blocked)
         return len(changed)
 
-    async def orders_of_cancelled_entries(self, _session: AsyncSession, *, limit: int) -> list[UUID]:
+    async def orders_of_cancelled_entries(
+        self, _session: AsyncSession, *, after: UUID | None = None, limit: int
+    ) -> list[UUID]:
         """See CalendarService."""
         held = self._find(
             lambda t: (
                 t.state in STOCK_STATES and self.types[t.ticket_type_id].entry.state is EntryState.CANCELLED
             )
         )
-        return list(dict.fromkeys(ticket.order_id for ticket in held if ticket.order_id is not None))[:limit]
+        orders = {ticket.order_id for ticket in held if ticket.order_id is not None}
+        return sorted(order_id for order_id in orders if after is None or order_id > after)[:limit]
 
     async def orders_holding_tickets(
         self, _session: AsyncSession, *, after: UUID | None, limit: int
@@ -270,6 +273,12 @@ class StubCalendarService:
         """See CalendarService."""
         mine = [(self.pages[page], role) for user, page, role in self.members if user == user_id]
         return sorted(mine, key=lambda pair: (pair[0].name, pair[0].id))
+
+    async def members_of_pages(
+        self, _session: AsyncSession, page_ids: Sequence[UUID]
+    ) -> list[tuple[UUID, UUID, PageRole]]:
+        """See CalendarService."""
+        return sorted((page, user, role) for user, page, role in self.members if page in page_ids)
 
     async def orders_by_ticket_code(self, _session: AsyncSession, *, page_id: UUID, code: str) -> list[UUID]:
         """See CalendarService."""

@@ -1,6 +1,7 @@
 """Users and their addresses; used by sign-in, by orders (where mails go) and by the seed."""
 
 import re
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
@@ -57,6 +58,12 @@ async def email_of(session: AsyncSession, user_id: UUID) -> str:
     if email is None:
         raise NotFound
     return email
+
+
+async def emails_of(session: AsyncSession, user_ids: Collection[UUID]) -> dict[UUID, str]:
+    """The addresses of these users."""
+    rows = await session.execute(select(User.id, User.email).where(User.id.in_(user_ids)))
+    return {row.id: row.email for row in rows}
 
 
 async def sign_out_everywhere(session: AsyncSession, *, user_id: UUID, now: datetime) -> None:

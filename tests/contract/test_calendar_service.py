@@ -190,6 +190,10 @@ async def test_pages(shop: Shop) -> None:
             ("b-page", PageRole.DOOR),
         ]
         assert await calendar.pages_of_member(session, user_id=stranger) == []
+        members = await calendar.members_of_pages(session, [*pages, stranger])
+        assert set(members) == {(pages[0], user, PageRole.DOOR), (pages[1], user, PageRole.OWNER)}
+        assert members == sorted(members)
+        assert await calendar.members_of_pages(session, []) == []
 
 
 async def test_orders_by_ticket_code(shop: Shop) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.money import Money, exponent, format_minor, split, to_major, to_minor
+from shared.money import Money, exponent, format_minor, split, split_by, to_major, to_minor
 
 CURRENCIES = st.sampled_from(["EUR", "USD", "JPY", "KWD", "CHF"])
 
@@ -57,3 +57,19 @@ def test_currencies_do_not_mix() -> None:
     assert Money(1, "EUR") + Money(2, "EUR") == Money(3, "EUR")
     with pytest.raises(ValueError, match="cannot add"):
         Money(1, "EUR") + Money(1, "JPY")
+
+
+@given(
+    st.integers(min_value=0, max_value=10**9), st.lists(st.integers(min_value=0, max_value=10**6), min_size=1)
+)
+def test_split_in_proportion(minor: int, weights: list[int]) -> None:
+    """Nothing is lost, nobody is a cent or more away from their share, and no share exceeds a weight it fits into."""
+    if not sum(weights):
+        with pytest.raises(ValueError, match="zero"):
+            split_by(minor, weights)
+        return
+    shares = split_by(minor, weights)
+    assert sum(shares) == minor
+    for share, weight in zip(shares, weights, strict=True):
+        assert abs(share - Decimal(minor) * weight / sum(weights)) < 1
+        assert minor > sum(weights) or share <= weight

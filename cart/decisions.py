@@ -1,0 +1,221 @@
+"""What about money needs a person: refunds that failed, refunds made by hand at Stripe, disputes to be answered.
+
+Listed in the organizer's office and for the operator; settled here by what that person decides.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, exists, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from cart import orders, refunds
+from cart.mails import owe_refund_mail
+from cart.models import Order, OrderLine, Payment, Refund, RefundLine
+from cart.records import Dispute
+from cart.refunding import NotRefundable, TooMuch, note_cancelled, plan_refund
+from cart.refunds import Part, RefundReason
+from cart.till import Till
+from shared.errors import Conflict, Invalid, NotFound
+from shared.jobs import nudge
+from shared.money import Money, split_by
+
+LONGEST_NOTE = 500
+
+
+class Decided(Conflict):
+    """This was decided already, perhaps by somebody else. Nothing was changed."""
+
+    code = "DECIDED"
+
+
+class NoNote(Invalid):
+    """Please write down how the money was paid back."""
+
+    code = "NO_NOTE"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDecision:
+    """One thing that waits for a person, and the order it is about."""
+
+    order: Order
+    refund: Refund | None = None
+    dispute: Dispute | None = None
+
+    @property
+    def is_failed(self) -> bool:
+        """A refund that failed; else one made by hand that is not allocated, or a dispute."""
+        return self.refund is not None and self.refund.state == "failed"
+
+
+_FAILED = (Refund.state == "failed") & Refund.solved_at.is_(None)
+_UNALLOCATED = Refund.unallocated & (Refund.state != "failed")
+_TO_ANSWER = Dispute.status.in_(("needs_response", "warning_needs_response"))
+
+
+async def open_decisions(session: AsyncSession, *, page_id: UUID | None = None) -> list[OpenDecision]:
+    """All that waits for a person, oldest first: of one page, or of every page for the operator."""
+    failed = await session.execute(
+        select(Order, Refund)
+        .join(Refund, Refund.order_id == Order.id)
+        .where(or_(_FAILED, _UNALLOCATED), _of_page(page_id), concerns(page_id))
+        .order_by(Refund.created_at, Refund.id)
+    )
+    disputed = await session.execute(
+        select(Order, Dispute)
+        .join(Dispute, Dispute.order_id == Order.id)
+        .where(_TO_ANSWER, _of_page(page_id))
+        .order_by(Dispute.opened_at, Dispute.id)
+    )
+    return [
+        *(OpenDecision(order, dispute=dispute) for order, dispute in disputed),
+        *(OpenDecision(order, refund=refund) for order, refund in failed),
+    ]
+
+
+def concerns(page_id: UUID | None) -> ColumnElement[bool]:
+    """Whether a refund is the page's business (None = anybody's): it has a part in it, or nobody has a part yet."""
+    lines = exists().where(RefundLine.refund_id == Refund.id)
+    return or_(~lines, lines if page_id is None else lines.where(RefundLine.page_id == page_id))
+
+
+def _of_page(page_id: UUID | None) -> ColumnElement[bool]:
+    part = exists().where(OrderLine.order_id == Order.id)
+    return part if page_id is None else part.where(OrderLine.page_id == page_id)
+
+
+async def allocate(
+    session: AsyncSession,
+    till: Till,
+    *,
+    order_id: UUID,
+    refund_id: UUID,
+    item_ids: Collection[UUID],
+    page_id: UUID,
+    actor: str,
+    now: datetime,
+) -> None:
+    """Say which tickets a refund made by hand was for: they are cancelled. None at all: all tickets stay.
+
+    The amount is spread over the lines of these tickets (of the page, if none is named) by what is left of each.
+    Raises NotFound, Decided, NotRefundable (no such ticket is valid any more), TooMuch (less is left of these lines).
+    """
+    order, lines, refund = await _lock(session, order_id, refund_id, page_id)
+    if not refund.unallocated or refund.state == "failed":
+        raise Decided
+    plan = await plan_refund(session, till.calendar, order=order, lines=lines, item_ids=item_ids)
+    if item_ids and not plan.tickets:
+        raise NotRefundable
+    gone = [ticket.id for ticket in plan.tickets]
+    parts = await _spread(session, [part.line for part in plan.parts] or lines, refund.amount, set(gone))
+    await refunds.allocate(session, refund, parts, now=now)
+    about: dict[str, object] = {"amount": refund.amount, "tickets": [str(item) for item in gone]}
+    await refunds.note(session, refund, "refund_allocated", actor=actor, now=now, after=about)
+    if not gone:
+        return
+    await till.calendar.cancel_tickets(session, order_id, ticket_ids=gone)
+    await note_cancelled(session, order_id, plan.tickets, actor=actor, reason=RefundReason.BY_HAND, now=now)
+    await owe_refund_mail(
+        session,
+        order,
+        about=refund.id,
+        amount=Money(refund.amount, refund.currency),
+        reason=RefundReason.BY_HAND,
+        parts=parts,
+        public_url=till.public_url,
+        now=now,
+    )
+
+
+async def _spread(
+    session: AsyncSession, lines: list[OrderLine], amount: int, gone: Collection[UUID]
+) -> list[Part]:
+    """An amount over lines in proportion to what is left of each. Raises TooMuch."""
+    left = await refunds.left_of_lines(session, lines)
+    if amount > sum(left.values()):
+        raise TooMuch("Less was paid for these tickets than was refunded. Choose more of them, or keep all.")
+    amounts = split_by(amount, [left[line.id] for line in lines])
+    return [
+        Part(line, share, tuple(item for item in line.item_ids if item in gone))
+        for line, share in zip(lines, amounts, strict=True)
+    ]
+
+
+async def try_again(
+    session: AsyncSession, *, order_id: UUID, refund_id: UUID, page_id: UUID | None, actor: str, now: datetime
+) -> Refund:
+    """Owe anew what failed, for the same lines; the one that failed is solved by it.
+
+    No more than is left of the payment. Raises NotFound, Decided, TooMuch (nothing is left).
+    """
+    _, _, failed = await _lock(session, order_id, refund_id, page_id)
+    if failed.state != "failed" or failed.solved_at is not None:
+        raise Decided
+    payment = await session.get_one(Payment, failed.payment_id)
+    amount = min(failed.amount, await refunds.left_of_payment(session, payment))
+    if amount <= 0:
+        raise TooMuch
+    rows = await session.scalars(select(RefundLine).where(RefundLine.refund_id == failed.id))
+    by_id = {line.id: line for line in await orders.lines_of(session, order_id)}
+    left = amount
+    parts = []
+    for row in rows:
+        taken = min(row.amount, left)
+        left -= taken
+        parts.append(Part(by_id[row.order_line_id], taken, tuple(row.item_ids)))
+    failed.solved_at = now
+    await refunds.note(session, failed, "refund_tried_again", actor=actor, now=now, after={"amount": amount})
+    return await refunds.add_refund(
+        session,
+        payment,
+        amount=amount,
+        reason=failed.reason,
+        actor=actor,
+        now=now,
+        parts=parts,
+        unallocated=failed.unallocated,
+    )
+
+
+async def paid_otherwise(
+    session: AsyncSession,
+    *,
+    order_id: UUID,
+    refund_id: UUID,
+    page_id: UUID | None,
+    text: str,
+    actor: str,
+    now: datetime,
+) -> None:
+    """The money of a refund that failed was given back another way: it counts as refunded from here on.
+
+    Raises NotFound, Decided, NoNote.
+    """
+    _, _, failed = await _lock(session, order_id, refund_id, page_id)
+    if failed.state != "failed" or failed.solved_at is not None:
+        raise Decided
+    if not text.strip():
+        raise NoNote(field="note")
+    failed.solved_at, failed.solved_note = now, text.strip()[:LONGEST_NOTE]
+    about: dict[str, object] = {"amount": failed.amount, "note": failed.solved_note}
+    await refunds.note(session, failed, "refund_paid_otherwise", actor=actor, now=now, after=about)
+    await nudge(session, "books")
+
+
+async def _lock(
+    session: AsyncSession, order_id: UUID, refund_id: UUID, page_id: UUID | None
+) -> tuple[Order, list[OrderLine], Refund]:
+    """The order, locked, with its lines of the page (None = all) and one of its refunds. Raises NotFound."""
+    order, lines = await orders.lock_order_with_lines(session, order_id)
+    lines = [line for line in lines if page_id in (None, line.page_id)]
+    refund = await session.scalar(
+        select(Refund)
+        .where(Refund.id == refund_id, Refund.order_id == order_id, concerns(page_id))
+        .execution_options(populate_existing=True)
+    )
+    if not lines or refund is None:
+        raise NotFound
+    return order, lines, refund

@@ -1,0 +1,168 @@
+"""Disputes: a buyer's bank asks for a payment back. While it holds the money, the tickets open no door (spec: H4).
+
+Called with what Stripe says of a dispute by the webhook and by the reconciler, any number of times, in any order.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import exists, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from cart import orders, refunds
+from cart.models import Order, OrderLine, Payment
+from cart.office_mails import warn_office
+from cart.records import Dispute
+from cart.till import Till
+from shared import audit
+from shared.contracts.facts import DisputeFacts
+from shared.jobs import nudge
+from shared.money import Money
+
+NOTHING_NEW, UNMATCHED = "already", "unmatched"
+
+_STEPS = {
+    "warning_needs_response": 0,
+    "warning_under_review": 1,
+    "needs_response": 2,
+    "under_review": 3,
+    "warning_closed": 4,
+    "lost": 4,
+    "won": 5,
+    "prevented": 5,
+}
+"""Stripe's states in the order in which a dispute goes through them; what comes before is older news."""
+
+
+async def apply_dispute(session: AsyncSession, till: Till, facts: DisputeFacts, *, now: datetime) -> str:
+    """Bring a dispute to what Stripe says of it, with its tickets and the refunds that wait for it.
+
+    Returns what that changed, in a word; `unmatched` where the payment is not known here.
+    """
+    payment = await session.scalar(
+        select(Payment).where(
+            Payment.stripe_account == facts.stripe_account, Payment.payment_intent == facts.payment_intent
+        )
+    )
+    if payment is None:
+        return UNMATCHED
+    order, lines = await orders.lock_order_with_lines(session, payment.order_id)
+    dispute = await session.scalar(
+        select(Dispute)
+        .where(Dispute.stripe_account == facts.stripe_account, Dispute.dispute_id == facts.id)
+        .execution_options(populate_existing=True)
+    )
+    what = "dispute_changed"
+    if dispute is None:
+        dispute, what = _opened(payment, facts), "dispute_opened"
+        session.add(dispute)
+    elif not _moves(dispute, facts):
+        return NOTHING_NEW
+    if facts.is_closed and dispute.closed_at is None:
+        what = "dispute_closed"
+    _update(dispute, facts, now=now)
+    await session.flush()
+    await _consequences(session, till, payment, dispute, what, now=now)
+    await _tell(session, till, order, lines, dispute, now=now)
+    return what
+
+
+def _opened(payment: Payment, facts: DisputeFacts) -> Dispute:
+    return Dispute(
+        stripe_account=facts.stripe_account,
+        dispute_id=facts.id,
+        payment_id=payment.id,
+        order_id=payment.order_id,
+        withdrawn=facts.withdrawn,
+        status=facts.status,
+        opened_at=facts.created,
+    )
+
+
+def _moves(dispute: Dispute, facts: DisputeFacts) -> bool:
+    """Whether this is newer than what we know; older news changes nothing, whenever it comes."""
+    steps = _STEPS.get(facts.status, 0) - _STEPS.get(dispute.status, 0)
+    known = (dispute.status, dispute.withdrawn, dispute.evidence_due_by)
+    return steps >= 0 and known != (facts.status, _withdrawn(dispute, facts), facts.evidence_due_by)
+
+
+def _withdrawn(dispute: Dispute, facts: DisputeFacts) -> int:
+    """What the bank holds, minor units. Within one state it only grows while open, and only shrinks once won."""
+    if dispute.status != facts.status or facts.status == "lost":
+        return facts.withdrawn
+    if facts.is_closed:
+        return min(dispute.withdrawn, facts.withdrawn)
+    return max(dispute.withdrawn, facts.withdrawn)
+
+
+def _update(dispute: Dispute, facts: DisputeFacts, *, now: datetime) -> None:
+    dispute.withdrawn = _withdrawn(dispute, facts)
+    dispute.amount, dispute.currency = facts.amount, facts.currency
+    dispute.status, dispute.reason = facts.status, facts.reason
+    dispute.evidence_due_by = facts.evidence_due_by
+    if facts.is_closed and dispute.closed_at is None:
+        dispute.closed_at = now
+
+
+async def _consequences(
+    session: AsyncSession, till: Till, payment: Payment, dispute: Dispute, what: str, *, now: datetime
+) -> None:
+    """Tickets blocked or not, waiting refunds let go, history and books."""
+    paid_by = await refunds.payment_of_order(session, payment.order_id)
+    if paid_by is not None and paid_by.id == payment.id:
+        held = await session.scalar(
+            select(exists().where(Dispute.payment_id == payment.id, Dispute.withdrawn > 0))
+        )
+        await till.calendar.block_tickets_for_order(session, payment.order_id, blocked=bool(held))
+    await refunds.end_waiting(session, payment.id, now=now)
+    await audit.record(
+        session,
+        at=now,
+        actor="stripe",
+        subject="order",
+        subject_id=payment.order_id,
+        what=what,
+        after={"status": dispute.status, "amount": dispute.amount, "withdrawn": dispute.withdrawn},
+    )
+    await nudge(session, "books")
+
+
+async def _tell(
+    session: AsyncSession,
+    till: Till,
+    order: Order,
+    lines: list[OrderLine],
+    dispute: Dispute,
+    *,
+    now: datetime,
+) -> None:
+    """A mail to those who sell, when it opens and when it is over; each once."""
+    amount = str(Money(dispute.amount, dispute.currency))
+    if dispute.closed_at is not None:
+        title, words = f"Dispute over {amount} {OUTCOMES[dispute.status]}", CLOSED_WORDS[dispute.status]
+        key = f"dispute_closed:{dispute.dispute_id}"
+    else:
+        title, key = f"A buyer’s bank disputes {amount}", f"dispute_opened:{dispute.dispute_id}"
+        words = HELD_WORDS if dispute.withdrawn > 0 else INQUIRY_WORDS
+    await warn_office(session, till, order, lines, title, words, key=key, now=now)
+
+
+HELD_WORDS = (
+    "The bank has taken the money for now, so the tickets of this order open no door. Answer the dispute in Stripe’s"
+    " dashboard before it is due; the order’s page tells until when, and has the evidence to send along."
+)
+INQUIRY_WORDS = (
+    "The bank asks about this payment and has taken no money yet. Answer in Stripe’s dashboard before it is due; the"
+    " order’s page has the evidence to send along. The tickets stay valid."
+)
+OUTCOMES = {
+    "won": "won",
+    "lost": "lost",
+    "warning_closed": "closed",
+    "prevented": "prevented",
+}
+CLOSED_WORDS = {
+    "won": "The bank gives the money back, and the tickets are valid again.",
+    "lost": "The bank has given the money to the buyer. The tickets stay blocked; cancel them to free their places.",
+    "warning_closed": "The bank’s question is answered. No money was taken.",
+    "prevented": "It was settled before the bank took the money.",
+}

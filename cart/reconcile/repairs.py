@@ -1,0 +1,152 @@
+"""The ways to put a difference right: each goes through the function that requests, webhooks and sweeps use too.
+
+Each says in words what became of it, and raises NotRepaired where it could not. All are safe to repeat.
+"""
+
+from datetime import datetime
+from uuid import UUID, uuid5
+
+from cart import attempts, checkout, orders, release, settle
+from cart.models import Payment
+from cart.reconcile.differences import NotRepaired
+from cart.refunds import RefundReason, owe_refund
+from cart.settle import Settled
+from cart.till import Till
+from shared.contracts.facts import IntentFacts, SessionFacts
+from shared.contracts.protocols import Confirmation
+from shared.contracts.states import OrderState
+from shared.database import Sessions, retrying
+from shared.formats import state_words
+
+OVER = (OrderState.FAILED, OrderState.EXPIRED, OrderState.CANCELLED)
+ORPHANS = UUID("6f0b1c5e-6d0f-5a55-9c1e-3d1d1f0e9a41")
+"""The namespace of refund ids that are derived from payment intents; never to be changed."""
+
+SETTLED_WORDS = {
+    Settled.PAID: "settled: the order is paid",
+    Settled.PROCESSING: "noted: the payment is on its way",
+    Settled.FAILED: "noted: the payment failed, the stock is free",
+    Settled.EXPIRED: "noted: the payment page is over",
+    Settled.REFUND_DUE: "settled: the money goes back",
+    Settled.ALREADY: "had been settled in the meantime",
+}
+
+
+async def settle_session(sessions: Sessions, till: Till, *, facts: SessionFacts, now: datetime) -> str:
+    """Settle what Stripe says of a session, as its webhook would have."""
+
+    async def once() -> Settled:
+        async with sessions.begin() as session:
+            return await settle.settle(session, till, facts, now=now, failed=facts.has_failed)
+
+    settled = await retrying(once)
+    if settled not in SETTLED_WORDS:
+        raise NotRepaired(f"settling said {settled.value}")
+    return SETTLED_WORDS[settled]
+
+
+async def close_session(sessions: Sessions, till: Till, *, facts: SessionFacts, now: datetime) -> str:
+    """Expire a session that nobody should pay any more; where somebody just did, that is settled."""
+    closed = await till.payments.expire_session(facts.id, stripe_account=facts.stripe_account)
+    if closed.status == "open":
+        raise NotRepaired("Stripe did not close it")
+    return await settle_session(sessions, till, facts=closed, now=now)
+
+
+async def adopt_session(
+    sessions: Sessions, till: Till, *, attempt_id: UUID, facts: SessionFacts, now: datetime
+) -> str:
+    """Store the id of a session whose answer was lost; where its order is over, close it."""
+    async with sessions.single() as session:
+        stored = await attempts.store_session(session, attempt_id, facts)
+    if stored:
+        return "its address is known now"
+    return await close_session(sessions, till, facts=facts, now=now)
+
+
+async def ask_again(sessions: Sessions, till: Till, *, order_id: UUID, user_id: UUID, now: datetime) -> str:
+    """Send the stored request of an order's attempt once more; the same key gives the same session."""
+    handover = await checkout.hand_over(sessions, till, order_id=order_id, user_id=user_id, now=now)
+    return "asked again: the payment page stands" if handover.session_id else "there was nothing to ask for"
+
+
+async def release_order(sessions: Sessions, till: Till, *, order_id: UUID, now: datetime) -> str:
+    """Give a lapsed order's stock back, after asking Stripe."""
+    state = await release.release(sessions, till, order_id=order_id, now=now)
+    if state == OrderState.PENDING:
+        raise NotRepaired("Stripe has no answer about its payment page; the stock stays held")
+    return f"asked Stripe: the order is now “{state_words(state, 'order')}”"
+
+
+async def settle_intent(
+    sessions: Sessions, till: Till, *, payment_intent: str, stripe_account: str, now: datetime
+) -> str:
+    """Find the session that a payment intent belongs to, and settle it."""
+    facts = await till.payments.session_of_intent(payment_intent, stripe_account=stripe_account)
+    if facts is None:
+        raise NotRepaired("no payment page of ours led to it")
+    return await settle_session(sessions, till, facts=facts, now=now)
+
+
+async def owe_back(sessions: Sessions, till: Till, *, payment_id: UUID, now: datetime) -> str:
+    """Owe a payment back that bought nothing."""
+    async with sessions.begin() as session:
+        payment = await session.get_one(Payment, payment_id)
+        order = await orders.lock_order(session, payment.order_id)
+        assert order is not None
+        twice = order.state == OrderState.PAID
+        reason = RefundReason.PAID_TWICE if twice else RefundReason.PAID_TOO_LATE
+        await owe_refund(session, payment, reason=reason, now=now)
+    return "a refund is owed"
+
+
+async def confirm_tickets(sessions: Sessions, till: Till, *, order_id: UUID, now: datetime) -> str:
+    """Confirm the tickets that a paid order still only holds."""
+    async with sessions.begin() as session:
+        order = await orders.lock_order(session, order_id)
+        if order is None or order.state != OrderState.PAID:
+            raise NotRepaired("the order is no longer paid")
+        if await till.calendar.confirm_tickets_for_order(session, order_id) is Confirmation.CLOSED:
+            raise NotRepaired("its event is cancelled: the tickets are to be refunded")
+    return "the tickets are confirmed"
+
+
+async def free_tickets(sessions: Sessions, till: Till, *, order_id: UUID, now: datetime) -> str:
+    """Give back what an order that is over still holds."""
+    async with sessions.begin() as session:
+        order = await orders.lock_order(session, order_id)
+        if order is None or order.state not in OVER:
+            raise NotRepaired("the order is not over")
+        freed = await till.calendar.release_tickets_for_order(session, order_id)
+    return f"{freed} tickets are free again"
+
+
+async def recount(sessions: Sessions, till: Till, *, pool_id: UUID, now: datetime) -> str:
+    """Set a pool's counter to what its tickets hold."""
+    async with sessions.begin() as session:
+        await till.calendar.recount_pools(session, [pool_id])
+    return "counted anew"
+
+
+async def refund_orphan(
+    sessions: Sessions, till: Till, *, intent: IntentFacts, left: int, now: datetime
+) -> str:
+    """Refund what is left of a payment that nothing here knows; its id is derived, so it goes back once for ever."""
+    made = await till.payments.refund(
+        refund_id=uuid5(ORPHANS, intent.id),
+        payment_intent=intent.id,
+        amount=left,
+        stripe_account=intent.stripe_account,
+        metadata={name: intent.metadata[name] for name in ("app", "installation_id", "order_id")},
+    )
+    if made.status in ("failed", "canceled"):
+        raise NotRepaired(f"Stripe says that the refund {made.status}")
+    return f"refunded ({made.id})"
+
+
+async def close_orphan(sessions: Sessions, till: Till, *, facts: SessionFacts, now: datetime) -> str:
+    """Close a payment page that leads to no order."""
+    closed = await till.payments.expire_session(facts.id, stripe_account=facts.stripe_account)
+    if closed.status != "expired":
+        raise NotRepaired(f"it is {closed.status} by now")
+    return "closed"

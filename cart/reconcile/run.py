@@ -1,0 +1,199 @@
+"""One run of the reconciler, from asking Stripe to the row that tells of it; used by the command and by the worker.
+
+Comparing reads only. With `commit`, each difference is repaired before the next comparison looks, so that one mishap
+is told once and one run is enough.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from uuid import UUID
+
+import structlog
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from cart.reconcile import money, orders, orphans
+from cart.reconcile import sessions as of_sessions
+from cart.reconcile.differences import Difference, NotRepaired, Scope
+from cart.reconcile.listing import Progress, list_account
+from cart.reconcile.reading import accounts
+from cart.records import Reconciliation
+from cart.till import Till
+from shared.contracts.protocols import PaymentsRefused, PaymentsUnavailable
+from shared.database import Sessions
+from shared.errors import AppError
+from shared.ids import new_id
+from shared.installation import installation_id
+
+log = structlog.get_logger()
+
+HOUR, USUAL_TIME = timedelta(hours=1), timedelta(days=7)
+GRACE = timedelta(minutes=2)  # a webhook that failed is tried again by the worker after half a minute
+
+OF_ACCOUNT = (
+    of_sessions.compare_sessions,
+    of_sessions.compare_attempts,
+    money.compare_intents,
+    money.compare_payments,
+    money.compare_ends,
+    orphans.compare_orphans,
+)
+OF_SHOP = (orders.compare_held, orders.compare_paid, orders.compare_pools)
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run found, and what it did about it."""
+
+    started_at: datetime
+    since: datetime
+    committed: bool
+    id: UUID = field(default_factory=new_id)
+    compared: Counter[str] = field(default_factory=Counter)
+    differences: list[Difference] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    """Accounts that could not be looked at, and why."""
+
+
+async def reconcile(
+    sessions: Sessions,
+    till: Till,
+    *,
+    now: datetime,
+    since: datetime | None = None,
+    grace: timedelta = GRACE,
+    commit: bool = False,
+    refund_orphans: bool = False,
+    progress: Progress = lambda _text: None,
+) -> Report:
+    """What an operator asks for: all accounts against our rows; repairs with `commit` (spec: H1). Times in UTC."""
+    report = Report(now, since or now - USUAL_TIME, committed=commit)
+    async with sessions.begin() as session:
+        note_start(session, report, actor="operator")
+    await carry_out(sessions, till, report, grace=grace, refund_orphans=refund_orphans, progress=progress)
+    return report
+
+
+async def reconcile_hourly(sessions: Sessions, till: Till, *, now: datetime) -> int:
+    """The sweep: once an hour over all workers, with repairs; orphans are never touched. Returns what differed."""
+    report = Report(now, now - USUAL_TIME, committed=True)
+    async with sessions.begin() as session:
+        await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("reconcile", 0))))
+        last = select(func.max(Reconciliation.started_at)).where(Reconciliation.actor == "worker")
+        before = await session.scalar(last)
+        if before is not None and before > now - HOUR:
+            return 0
+        note_start(session, report, actor="worker")
+    await carry_out(sessions, till, report)
+    return len(report.differences)
+
+
+async def carry_out(
+    sessions: Sessions,
+    till: Till,
+    report: Report,
+    *,
+    grace: timedelta = GRACE,
+    refund_orphans: bool = False,
+    progress: Progress = lambda _text: None,
+) -> None:
+    """Go through all accounts and the shop's own rows, and keep what was found."""
+    started = time.monotonic()
+    async with sessions.reading() as session:
+        scope = Scope(
+            now=report.started_at,
+            since=report.since,
+            grace=grace,
+            installation_id=await installation_id(session),
+            livemode=till.payments.livemode,
+            refund_orphans=refund_orphans,
+        )
+        every_account = await accounts(session)
+    run = Run(sessions, till, scope, report, progress)
+    for account in every_account:
+        await run.compare_account(account)
+    await run.compare_shop()
+    async with sessions.begin() as session:
+        took = timedelta(seconds=time.monotonic() - started)
+        await note_end(session, report, at=report.started_at + took)
+
+
+def note_start(session: AsyncSession, report: Report, *, actor: str) -> None:
+    """Write the row of a run that begins; one that is cut off stays without an end."""
+    session.add(
+        Reconciliation(
+            id=report.id,
+            started_at=report.started_at,
+            since=report.since,
+            committed=report.committed,
+            actor=actor,
+            compared={},
+            differences=[],
+        )
+    )
+
+
+async def note_end(session: AsyncSession, report: Report, *, at: datetime) -> None:
+    """Keep what a run has found."""
+    row = await session.get_one(Reconciliation, report.id)
+    row.finished_at, row.compared = at, dict(report.compared)
+    row.differences = [difference.as_json() for difference in report.differences]
+    row.error = "; ".join(report.errors) or None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run under way."""
+
+    sessions: Sessions
+    till: Till
+    scope: Scope
+    report: Report
+    progress: Progress
+
+    async def compare_account(self, account: str) -> None:
+        """Stripe's lists against our rows. An account that does not answer stops no other."""
+        try:
+            listed = await list_account(
+                self.sessions, self.till.payments, account, self.scope, progress=self.progress
+            )
+        except (PaymentsUnavailable, PaymentsRefused) as error:
+            name = account or "the platform's account"
+            self.report.errors.append(f"{name}: {error.message} {error.details.get('reason', '')}".strip())
+            return
+        self.report.compared.update(listed.counts() | {"foreign": listed.foreign(self.scope)})
+        for compare in OF_ACCOUNT:
+            await self._step(partial(compare, listed=listed, scope=self.scope))
+
+    async def compare_shop(self) -> None:
+        """Orders, tickets and pools among themselves."""
+        await self._step(partial(orders.compare_orders, scope=self.scope))
+        for compare in OF_SHOP:
+            await self._step(partial(compare, calendar=self.till.calendar, scope=self.scope))
+
+    async def _step(self, compare: Callable[[AsyncSession], Awaitable[list[Difference]]]) -> None:
+        async with self.sessions.reading() as session:
+            found = await compare(session)
+        for difference in found:
+            if self.report.committed and difference.repair is not None:
+                await self._repair(difference)
+        self.report.differences += found
+
+    async def _repair(self, difference: Difference) -> None:
+        """One that fails stops no other; it is found again by the next run."""
+        assert difference.repair is not None
+        try:
+            difference.done = await difference.repair(self.sessions, self.till, now=self.scope.now)
+            difference.repaired = True
+        except NotRepaired as reason:
+            difference.done = f"not repaired: {reason}"
+        except AppError as error:
+            difference.done = f"not repaired: {error.message}"
+        except Exception as error:
+            log.exception("not repaired", kind=difference.kind, about=difference.about)
+            difference.done = f"not repaired: {type(error).__name__}"
+        self.progress(f"{difference.about}: {difference.done}")
