@@ -15,7 +15,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cart.event_types import HANDLED
+from cart.news import HANDLERS
 from shared.contracts.facts import EndpointFacts
 from shared.contracts.protocols import KeyRefused, Payments, PaymentsRefused, PaymentsUnavailable
 from shared.database import Sessions
@@ -185,10 +185,10 @@ def judge_endpoints(
     if not on:
         return Outcome(False, f"The endpoint {address} is switched off at Stripe.")
     sent = {name for endpoint in on for name in endpoint.events}
-    missing = [name for name in HANDLED if name not in sent]
+    missing = [name for name in HANDLERS if name not in sent]
     if missing and "*" not in sent:
         return Outcome(False, f"Stripe does not send to {address}: {', '.join(missing)}.")
-    return Outcome(True, f"Stripe sends all {len(HANDLED)} types of events that we act on.")
+    return Outcome(True, f"Stripe sends all {len(HANDLERS)} types of events that we act on.")
 
 
 def judge_version(ours: Sequence[EndpointFacts], wanted: str) -> Outcome:
