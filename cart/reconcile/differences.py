@@ -36,6 +36,7 @@ class Kind(StrEnum):
     REFUND_FAILED = "refund_failed"
     DISPUTE_NOT_HERE = "dispute_not_here"
     DISPUTE_DIFFERS = "dispute_differs"
+    TICKETS_BLOCKED_WRONGLY = "tickets_blocked_wrongly"
     PAYOUT_NOT_HERE = "payout_not_here"
     PAYOUT_DIFFERS = "payout_differs"
     TRANSACTION_NOT_POSTED = "transaction_not_posted"
@@ -71,6 +72,7 @@ KIND_WORDS = {
     Kind.REFUND_FAILED: "Refund failed",
     Kind.DISPUTE_NOT_HERE: "Dispute at Stripe, not noted here",
     Kind.DISPUTE_DIFFERS: "Dispute stands otherwise at Stripe",
+    Kind.TICKETS_BLOCKED_WRONGLY: "Tickets and dispute disagree",
     Kind.PAYOUT_NOT_HERE: "Payout at Stripe, not noted here",
     Kind.PAYOUT_DIFFERS: "Payout stands otherwise at Stripe",
     Kind.TRANSACTION_NOT_POSTED: "Movement at Stripe, not in the ledger",

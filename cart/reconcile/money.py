@@ -53,7 +53,7 @@ def _is_young(intent: IntentFacts, listed: Listed, scope: Scope) -> bool:
 
 
 def _received(intent: IntentFacts) -> str:
-    return f"{format_minor(intent.amount_received, intent.currency)} received ({intent.id})"
+    return f"{format_minor(intent.amount_received, intent.currency)} received"
 
 
 def _not_booked(intent: IntentFacts, order: OrderBrief) -> Difference:
@@ -120,7 +120,7 @@ async def compare_ends(session: AsyncSession, listed: Listed, scope: Scope) -> l
             Kind.PAYMENT_WITHOUT_END,
             row,
             briefs[row.order_id],
-            stripe=f"received ({row.payment_intent})",
+            stripe="received",
             remedy="refund it",
             repair=partial(repairs.owe_back, payment_id=row.id),
         )
