@@ -7,8 +7,11 @@ from sqlalchemy import ColumnElement, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
-from cart.models import Order, OrderLine, Payment, Refund
-from cart.order_page import refunds_of
+from cart.decisions import concerns
+from cart.models import Order, OrderLine, Payment, Refund, RefundLine
+from cart.records import Dispute
+from cart.refunding import REFUNDABLE
+from cart.refunds import RefundReason, left_of_lines
 from shared import audit
 from shared.contracts.dtos import PageDTO, TicketDTO
 from shared.contracts.protocols import CalendarService
@@ -17,20 +20,6 @@ from shared.errors import NotFound
 from shared.models import AuditEntry
 
 PER_PAGE = 50
-DEEDS = {
-    "placed": "Order placed",
-    "handed_over": "Sent to the payment page",
-    "extended": "Time extended",
-    "on_its_way": "Payment on its way",
-    "paid": "Paid",
-    "free": "Confirmed, nothing to pay",
-    "given_back": "Tickets given back",
-    "refund_due": "Refund decided",
-    "refund_sent": "Refund on its way",
-    "refund_succeeded": "Refunded",
-    "refund_failed": "Refund failed",
-}
-ACTORS = {"stripe": "Stripe", "worker": "Tillgate", "operator": "Operator"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +33,62 @@ class OrderRow:
 
 @dataclass(frozen=True, slots=True)
 class OrderDetail:
-    """One order as the organizer of one of its pages sees it: that page's lines and tickets only."""
+    """One order as the organizer of one of its pages sees it: that page's lines, tickets and refunds only."""
 
     order: Order
     lines: list[OrderLine]
     tickets: list[TicketDTO]
     payments: list[Payment]
     refunds: list[Refund]
+    refund_lines: list[RefundLine]
+    disputes: list[Dispute]
+    left: dict[UUID, int]
+    """What may still be refunded of each line, in minor units."""
     history: list[AuditEntry]
 
     @property
     def is_shared(self) -> bool:
         """Whether other pages sold in this order too: what was paid in all is not this organizer's to see."""
         return len(self.lines) < len(self.order.lines)
+
+    @property
+    def total(self) -> int:
+        """What the page's part of the order costs, in minor units."""
+        return sum(line.amount + line.tax for line in self.lines)
+
+    @property
+    def refundable(self) -> list[TicketDTO]:
+        """Tickets that can be cancelled and refunded."""
+        paid = self.order.state == OrderState.PAID
+        return [ticket for ticket in self.tickets if paid and ticket.state in REFUNDABLE]
+
+    @property
+    def repayable(self) -> set[UUID]:
+        """Lines of which something is left to refund."""
+        paid = self.order.state == OrderState.PAID
+        return {line.id for line in self.lines if paid and self.left[line.id]}
+
+    @property
+    def failed(self) -> list[Refund]:
+        """Refunds that failed and that nobody has solved."""
+        return [refund for refund in self.refunds if refund.state == "failed" and refund.solved_at is None]
+
+    @property
+    def unallocated(self) -> list[Refund]:
+        """Refunds made by hand of which nobody has said what they were for."""
+        return [refund for refund in self.refunds if refund.unallocated and refund.state != "failed"]
+
+    @property
+    def wrong_amount(self) -> bool:
+        """Whether somebody paid another amount than the order's: the organizer is warned."""
+        return any(refund.reason == RefundReason.WRONG_AMOUNT for refund in self.refunds)
+
+    def part_of(self, refund: Refund) -> int:
+        """This page's part of a refund, in minor units."""
+        parts = [line.amount for line in self.refund_lines if line.refund_id == refund.id]
+        if parts:
+            return sum(parts)
+        return min(self.total, refund.amount) if self.is_shared else refund.amount
 
 
 async def page_for_seller(
@@ -128,15 +160,20 @@ async def order_detail(
     )
     if order is None:
         raise NotFound
+    lines = [line for line in order.lines if line.page_id == page_id]
     tickets = await calendar.get_tickets_for_order(session, order_id)
-    payments = await session.scalars(
-        select(Payment).where(Payment.order_id == order_id).order_by(Payment.created_at)
-    )
+    payments = select(Payment).where(Payment.order_id == order_id).order_by(Payment.created_at)
+    refunds = select(Refund).where(Refund.order_id == order_id, concerns(page_id))
+    of_page = select(RefundLine).where(RefundLine.order_line_id.in_([line.id for line in lines]))
+    disputes = select(Dispute).where(Dispute.order_id == order_id).order_by(Dispute.opened_at)
     return OrderDetail(
         order=order,
-        lines=[line for line in order.lines if line.page_id == page_id],
+        lines=lines,
         tickets=[ticket for ticket in tickets if ticket.page_id == page_id],
-        payments=list(payments),
-        refunds=await refunds_of(session, [order_id]),
+        payments=list(await session.scalars(payments)),
+        refunds=list(await session.scalars(refunds.order_by(Refund.created_at, Refund.id))),
+        refund_lines=list(await session.scalars(of_page)),
+        disputes=list(await session.scalars(disputes)),
+        left=await left_of_lines(session, lines),
         history=await audit.history(session, order_id),
     )

@@ -1,29 +1,52 @@
 """The organizer's pages about orders; only for owner and staff of the page, 404 for everybody else."""
 
+import asyncio
+from typing import Any
 from uuid import UUID
 
-from quart import render_template, request
+from quart import Response, flash, jsonify, render_template, request
 from quart.typing import ResponseReturnValue
+from quart_rate_limiter import rate_limit
 
-from cart import office
-from cart.routes import blueprint
+from cart import decisions, office, office_words, refunding
+from cart.evidence import evidence
+from cart.evidence_pdf import render as draw
+from cart.refunds import RefundReason
+from cart.routes import REFUND_LIMIT, REFUND_PERIOD, blueprint, till
+from shared.contracts.dtos import PageDTO
 from shared.contracts.states import OrderState
-from shared.identity.guard import require_user
-from shared.ids import parse_id
-from shared.web import db_session, shop
+from shared.errors import AppError, Invalid
+from shared.identity.guard import CurrentUser, require_user
+from shared.ids import new_id, parse_id
+from shared.money import format_minor, read_minor, whole
+from shared.web import db_session, now, see_other, shop
+
+
+class NoTickets(Invalid):
+    """Please choose at least one ticket."""
+
+
+class NoAmount(Invalid):
+    """Please enter an amount, such as 12.50."""
+
+
+async def _seller(page: str) -> tuple[CurrentUser, PageDTO]:
+    """Who is asking and the page whose sales they see. Raises NotFound for any other."""
+    user = await require_user()
+    shown = await office.page_for_seller(db_session(), shop().services.calendar, user_id=user.id, slug=page)
+    return user, shown
 
 
 @blueprint.get("/organizer/<page>/orders")
 async def organizer_orders(page: str) -> ResponseReturnValue:
     """A page's orders, searched by e-mail, number or ticket code, filtered by state; all of it in the address."""
-    user = await require_user()
-    session, calendar = db_session(), shop().services.calendar
-    shown = await office.page_for_seller(session, calendar, user_id=user.id, slug=page)
+    _, shown = await _seller(page)
+    session = db_session()
     search = request.args.get("q", "")[:200]
     state = _state(request.args.get("state", ""))
     rows = await office.list_orders(
         session,
-        calendar,
+        shop().services.calendar,
         page_id=shown.id,
         search=search,
         state=state,
@@ -37,6 +60,8 @@ async def organizer_orders(page: str) -> ResponseReturnValue:
         search=search,
         state=state,
         states=list(OrderState),
+        decisions=await decisions.open_decisions(session, page_id=shown.id),
+        words=office_words,
     )
 
 
@@ -46,16 +71,198 @@ def _state(text: str) -> OrderState | None:
 
 @blueprint.get("/organizer/<page>/orders/<uuid:order_id>")
 async def organizer_order(page: str, order_id: UUID) -> ResponseReturnValue:
-    """One order with its lines, tickets, money and history."""
-    user = await require_user()
-    session, calendar = db_session(), shop().services.calendar
-    shown = await office.page_for_seller(session, calendar, user_id=user.id, slug=page)
-    detail = await office.order_detail(session, calendar, page_id=shown.id, order_id=order_id)
-    return await render_template(
+    """One order with its lines, tickets, money and history, and what can be done about it."""
+    _, shown = await _seller(page)
+    return await _show_order(shown, order_id)
+
+
+async def _show_order(page: PageDTO, order_id: UUID, *, error: AppError | None = None) -> ResponseReturnValue:
+    detail = await office.order_detail(
+        db_session(), shop().services.calendar, page_id=page.id, order_id=order_id
+    )
+    body = await render_template(
         "cart/organizer_order.html",
-        page=shown,
+        page=page,
         detail=detail,
         order=detail.order,
-        deeds=office.DEEDS,
-        actors=office.ACTORS,
+        words=office_words,
+        notice=error.message if error else "",
     )
+    return body, error.status if error else 200
+
+
+@blueprint.get("/organizer/<page>/orders/<uuid:order_id>/refund")
+async def organizer_refund(page: str, order_id: UUID) -> ResponseReturnValue:
+    """What a refund would do, to be confirmed: of the chosen tickets, or of an amount for a line. Changes nothing."""
+    _, shown = await _seller(page)
+    try:
+        return (
+            await _confirm_amount(shown, order_id)
+            if "line" in request.args
+            else await _confirm(shown, order_id)
+        )
+    except (Invalid, refunding.NotRefundable) as error:
+        return await _show_order(shown, order_id, error=error)
+
+
+async def _confirm(page: PageDTO, order_id: UUID) -> ResponseReturnValue:
+    session, calendar = db_session(), shop().services.calendar
+    detail = await office.order_detail(session, calendar, page_id=page.id, order_id=order_id)
+    chosen = _ids(request.args.getlist("item"))
+    if not chosen:
+        raise NoTickets
+    plan = await refunding.plan_refund(
+        session, calendar, order=detail.order, lines=detail.lines, item_ids=chosen
+    )
+    if not plan.tickets:
+        raise refunding.NotRefundable
+    return await render_template(
+        "cart/organizer_refund.html", page=page, order=detail.order, plan=plan, form_id="", line=None
+    )
+
+
+async def _confirm_amount(page: PageDTO, order_id: UUID) -> ResponseReturnValue:
+    detail = await office.order_detail(
+        db_session(), shop().services.calendar, page_id=page.id, order_id=order_id
+    )
+    line = next((line for line in detail.lines if str(line.id) == request.args["line"]), None)
+    amount = read_minor(request.args.get("amount", ""), detail.order.currency)
+    if line is None or not amount:
+        raise NoAmount(field="amount")
+    if amount > detail.left[line.id]:
+        raise refunding.TooMuch
+    return await render_template(
+        "cart/organizer_refund.html",
+        page=page,
+        order=detail.order,
+        line=line,
+        amount=amount,
+        form_id=new_id(),
+    )
+
+
+@blueprint.post("/organizer/<page>/orders/<uuid:order_id>/refund")
+@rate_limit(REFUND_LIMIT, REFUND_PERIOD)
+async def refund_as_organizer(page: str, order_id: UUID) -> ResponseReturnValue:
+    """Cancel the chosen tickets and give their money back, or give an amount back (spec: H2)."""
+    user, shown = await _seller(page)
+    form = await request.form
+    actor = f"user:{user.id}"
+    try:
+        if "line" in form:
+            words = await _give_amount(shown, order_id, actor)
+        else:
+            words = await _cancel_tickets(shown, order_id, actor)
+    except (Invalid, refunding.NotRefundable, refunding.RefundChanged) as error:
+        return await _show_order(shown, order_id, error=error)
+    await flash(words, "ok")
+    return see_other(f"/organizer/{shown.slug}/orders/{order_id}")
+
+
+async def _cancel_tickets(page: PageDTO, order_id: UUID, actor: str) -> str:
+    form = await request.form
+    chosen = _ids(form.getlist("item"))
+    if not chosen:
+        raise NoTickets
+    plan = await refunding.refund_items(
+        db_session(),
+        till(),
+        order_id=order_id,
+        item_ids=chosen,
+        page_id=page.id,
+        actor=actor,
+        reason=RefundReason.ORGANIZER,
+        now=now(),
+        seen=whole(form.get("seen", "")),
+    )
+    if not plan.tickets:
+        return "These tickets were cancelled already. Nothing more was refunded."
+    number = f"{len(plan.tickets)} ticket{'' if len(plan.tickets) == 1 else 's'} cancelled"
+    if not plan.amount:
+        return f"{number}."
+    return f"{number}; {format_minor(plan.amount, plan.order.currency)} goes back to the buyer."
+
+
+async def _give_amount(page: PageDTO, order_id: UUID, actor: str) -> str:
+    form = await request.form
+    line_id, form_id = parse_id(form.get("line", "")), parse_id(form.get("form", ""))
+    if line_id is None or form_id is None:
+        raise NoAmount(field="amount")
+    refund = await refunding.refund_amount(
+        db_session(),
+        till(),
+        order_id=order_id,
+        line_id=line_id,
+        amount=whole(form.get("seen", "")),
+        page_id=page.id,
+        refund_id=form_id,
+        actor=actor,
+        now=now(),
+    )
+    return f"{format_minor(refund.amount, refund.currency)} goes back to the buyer; the tickets stay."
+
+
+@blueprint.post("/organizer/<page>/orders/<uuid:order_id>/decide")
+@rate_limit(REFUND_LIMIT, REFUND_PERIOD)
+async def decide(page: str, order_id: UUID) -> ResponseReturnValue:
+    """What becomes of a refund that failed, or for which tickets one made by hand was (spec: H2)."""
+    user, shown = await _seller(page)
+    try:
+        words = await _decide(shown, order_id, f"user:{user.id}")
+    except (Invalid, decisions.Decided, refunding.NotRefundable) as error:
+        return await _show_order(shown, order_id, error=error)
+    await flash(words, "ok")
+    return see_other(f"/organizer/{shown.slug}/orders/{order_id}")
+
+
+async def _decide(page: PageDTO, order_id: UUID, actor: str) -> str:
+    form = await request.form
+    session, action, refund_id = db_session(), form.get("action"), parse_id(form.get("refund", ""))
+    if refund_id is None or action not in ("again", "otherwise", "allocate", "keep"):
+        raise Invalid("Please choose what to do.")
+    about = {"order_id": order_id, "refund_id": refund_id}
+    if action == "again":
+        await decisions.try_again(session, **about, page_id=page.id, actor=actor, now=now())
+        return "The refund is tried again."
+    if action == "otherwise":
+        await decisions.paid_otherwise(
+            session, **about, page_id=page.id, text=form.get("note", ""), actor=actor, now=now()
+        )
+        return "Noted. This refund no longer waits for a decision."
+    chosen = _ids(form.getlist("item")) if action == "allocate" else []
+    if action == "allocate" and not chosen:
+        raise NoTickets
+    await decisions.allocate(
+        session, till(), **about, item_ids=chosen, page_id=page.id, actor=actor, now=now()
+    )
+    return "Noted. The tickets are cancelled." if chosen else "Noted. All tickets stay valid."
+
+
+def _ids(texts: list[str]) -> list[UUID]:
+    """What of a form's texts are ids."""
+    return [item for text in texts if (item := parse_id(text)) is not None]
+
+
+@blueprint.get("/organizer/<page>/orders/<uuid:order_id>/evidence.json")
+async def evidence_json(page: str, order_id: UUID) -> ResponseReturnValue:
+    """All that is known of an order, for a dispute (spec: H4)."""
+    return jsonify(await _evidence(page, order_id))
+
+
+@blueprint.get("/organizer/<page>/orders/<uuid:order_id>/evidence.pdf")
+async def evidence_pdf(page: str, order_id: UUID) -> ResponseReturnValue:
+    """The same to send along."""
+    found = await _evidence(page, order_id)
+    # a document takes a moment to draw: others are served meanwhile
+    body = await asyncio.to_thread(draw, found)
+    name = f"evidence-{found['order']['number']}.pdf"
+    return Response(
+        body,
+        content_type="application/pdf",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+async def _evidence(page: str, order_id: UUID) -> dict[str, Any]:
+    _, shown = await _seller(page)
+    return await evidence(db_session(), shop().services.calendar, page=shown, order_id=order_id, now=now())

@@ -5,7 +5,7 @@ from uuid import UUID
 from quart import flash, render_template, request
 from quart.typing import ResponseReturnValue
 
-from cart import checks, office, operator
+from cart import checks, decisions, office_words, operator
 from cart.operator import Show
 from cart.routes import blueprint, till
 from shared.health import board
@@ -51,10 +51,16 @@ async def operator_event_again(event_id: str) -> ResponseReturnValue:
 
 @blueprint.get("/operator/refunds")
 async def operator_refunds() -> ResponseReturnValue:
-    """Refunds that have not arrived."""
+    """Refunds that have not arrived, and what else about money waits for a person."""
     await require_operator()
     rows = await operator.stuck_refunds(db_session())
-    return await render_template("operator/refunds.html", rows=rows, now=now())
+    return await render_template(
+        "operator/refunds.html",
+        rows=rows,
+        decisions=await decisions.open_decisions(db_session()),
+        words=office_words,
+        now=now(),
+    )
 
 
 @blueprint.get("/operator/orders/<uuid:order_id>")
@@ -62,9 +68,7 @@ async def operator_order(order_id: UUID) -> ResponseReturnValue:
     """Any order, with all its lines, sessions, payments and history."""
     await require_operator()
     view = await operator.order_view(db_session(), shop().services.calendar, order_id)
-    return await render_template(
-        "operator/order.html", view=view, order=view.order, deeds=office.DEEDS, actors=office.ACTORS
-    )
+    return await render_template("operator/order.html", view=view, order=view.order, words=office_words)
 
 
 @blueprint.post("/operator/checks")

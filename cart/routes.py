@@ -1,11 +1,13 @@
 """The buyer's pages: cart, checkout, orders. A route parses, calls one function, renders."""
 
+from datetime import timedelta
 from uuid import UUID
 
 from quart import Blueprint, flash, g, jsonify, render_template, request
 from quart.typing import ResponseReturnValue
+from quart_rate_limiter import rate_limit
 
-from cart import checkout, complete, lapsed, orders
+from cart import checkout, complete, lapsed, orders, refunding
 from cart.order_page import OrderView, order_view
 from cart.quote import fingerprint
 from cart.refunds import REASON_WORDS
@@ -17,12 +19,17 @@ from shared.contracts.states import OrderState
 from shared.errors import AppError, Conflict, Invalid, NotFound
 from shared.identity.guard import current_user, require_user
 from shared.ids import parse_id
+from shared.money import whole
 from shared.web import db_session, now, see_other, shop, wants_fragment
 
 blueprint = Blueprint("cart", __name__)
 
 NOT_GIVEN_BACK = "This order no longer waits for a payment, so its tickets can no longer be given back here."
 GIVEN_BACK = (OrderState.CANCELLED, OrderState.EXPIRED)
+REFUND_LIMIT, REFUND_PERIOD = (
+    60,
+    timedelta(minutes=10),
+)  # per client address: a page's office may sit behind one
 MAX_QUANTITY = 999  # what a field may say at all; the type's own limit is the calendar's to check
 
 
@@ -34,7 +41,9 @@ def till() -> Till:
 
 async def add_badge() -> dict[str, object]:
     """Template context: the number on the cart's badge; nothing is asked for visitors, fragments and error pages."""
-    if wants_fragment() or g.get("failed"):  # before the sign-in is looked up: the database may be what failed
+    if wants_fragment() or g.get(
+        "failed"
+    ):  # before the sign-in is looked up: the database may be what failed
         return {"badge_count": 0}
     user = await current_user()
     if user is None:
@@ -252,8 +261,15 @@ async def _show_order(order_id: UUID, *, status: int = 200, notice: str = "") ->
 
 
 async def _render_order(template: str, view: OrderView, *, notice: str = "") -> str:
+    moment = now()
     return await render_template(
-        template, view=view, order=view.order, reasons=REASON_WORDS, notice=notice, now=now()
+        template,
+        view=view,
+        order=view.order,
+        reasons=REASON_WORDS,
+        notice=notice,
+        now=moment,
+        may_give_back=any(refunding.why_not(ticket, now=moment) is None for ticket in view.tickets),
     )
 
 
@@ -298,4 +314,58 @@ async def extend(order_id: UUID) -> ResponseReturnValue:
     except checkout.NotExtended as error:
         return await _show_order(order_id, status=error.status, notice=error.message)
     await flash("You have more time: your tickets are held a little longer.", "ok")
+    return see_other(f"/orders/{order_id}")
+
+
+@blueprint.get("/orders/<uuid:order_id>/refund")
+async def refund(order_id: UUID) -> ResponseReturnValue:
+    """Tickets to give back, and then what comes back for those that were chosen. Changes nothing."""
+    return await _show_refund(order_id, request.args.getlist("item"))
+
+
+async def _show_refund(
+    order_id: UUID, items: list[str], *, error: AppError | None = None
+) -> ResponseReturnValue:
+    user = await require_user()
+    session, calendar, moment = db_session(), shop().services.calendar, now()
+    view = await order_view(session, calendar, order_id=order_id, user_id=user.id)
+    reasons = {ticket.id: refunding.why_not(ticket, now=moment) for ticket in view.tickets}
+    chosen = [ticket.id for ticket in view.tickets if str(ticket.id) in items and reasons[ticket.id] is None]
+    plan = await refunding.plan_refund(
+        session, calendar, order=view.order, lines=view.order.lines, item_ids=chosen
+    )
+    body = await render_template(
+        "cart/refund.html",
+        view=view,
+        order=view.order,
+        why_not=reasons,
+        plan=plan,
+        notice=error.message if error else "",
+    )
+    return body, error.status if error else 200
+
+
+@blueprint.post("/orders/<uuid:order_id>/refund")
+@rate_limit(REFUND_LIMIT, REFUND_PERIOD)
+async def give_back(order_id: UUID) -> ResponseReturnValue:
+    """Give tickets back within the page's policy; their money goes back (spec: H2)."""
+    user = await require_user()
+    form = await request.form
+    items, seen = form.getlist("item"), form.get("seen", "")
+    try:
+        plan = await refunding.refund_own_items(
+            db_session(),
+            till(),
+            order_id=order_id,
+            user_id=user.id,
+            item_ids=[item for text in items if (item := parse_id(text)) is not None],
+            seen=whole(seen),
+            now=now(),
+        )
+    except (refunding.NotRefundable, refunding.RefundChanged) as error:
+        return await _show_refund(order_id, items, error=error)
+    if plan.tickets:
+        await flash(
+            "Your tickets are cancelled." + (" The money is on its way." if plan.amount else ""), "ok"
+        )
     return see_other(f"/orders/{order_id}")

@@ -1,5 +1,6 @@
 """Money as whole minor units of a currency: conversion, formatting and splitting without losing a cent."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
@@ -24,6 +25,8 @@ MINIMUM_CHARGE = {
 MAXIMUM_CHARGE = 99_999_999  # Stripe: eight digits at most
 
 _LOCALE = Locale("en")
+_WHOLE = re.compile(r"[0-9]{1,12}")
+_TYPED = re.compile(r"[0-9]{1,8}([.,][0-9]{1,3})?")
 
 
 def exponent(currency: str) -> int:
@@ -44,6 +47,20 @@ def to_minor(amount: Decimal, currency: str) -> int:
 def to_major(minor: int, currency: str) -> Decimal:
     """Minor units → major units, exact, with the currency's decimal places."""
     return Decimal(minor).scaleb(-exponent(currency))
+
+
+def read_minor(text: str, currency: str) -> int | None:
+    """What a person typed (12, 12.5 or 12,50) in minor units; None where that is no amount of this currency."""
+    if not _TYPED.fullmatch(text.strip()):
+        return None
+    amount = Decimal(text.strip().replace(",", "."))
+    minor = to_minor(amount, currency)
+    return minor if to_major(minor, currency) == amount else None
+
+
+def whole(text: str) -> int:
+    """The minor units that a form of ours carries; -1, which is never an amount, for anything else."""
+    return int(text) if _WHOLE.fullmatch(text) else -1
 
 
 @lru_cache(maxsize=4096)
