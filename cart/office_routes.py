@@ -7,6 +7,7 @@ from quart.typing import ResponseReturnValue
 from quart_rate_limiter import rate_limit
 
 from cart import decisions, office, office_words, refunding
+from cart.books_views import MONEY_WORDS, money_of_order
 from cart.refunds import RefundReason
 from cart.routes import REFUND_LIMIT, REFUND_PERIOD, blueprint, till
 from shared.contracts.dtos import PageDTO
@@ -26,7 +27,7 @@ class NoAmount(Invalid):
     """Please enter an amount, such as 12.50."""
 
 
-async def _seller(page: str) -> tuple[CurrentUser, PageDTO]:
+async def seller(page: str) -> tuple[CurrentUser, PageDTO]:
     """Who is asking and the page whose sales they see. Raises NotFound for any other."""
     user = await require_user()
     shown = await office.page_for_seller(db_session(), shop().services.calendar, user_id=user.id, slug=page)
@@ -36,7 +37,7 @@ async def _seller(page: str) -> tuple[CurrentUser, PageDTO]:
 @blueprint.get("/organizer/<page>/orders")
 async def organizer_orders(page: str) -> ResponseReturnValue:
     """A page's orders, searched by e-mail, number or ticket code, filtered by state; all of it in the address."""
-    _, shown = await _seller(page)
+    _, shown = await seller(page)
     session = db_session()
     search = request.args.get("q", "")[:200]
     state = _state(request.args.get("state", ""))
@@ -68,7 +69,7 @@ def _state(text: str) -> OrderState | None:
 @blueprint.get("/organizer/<page>/orders/<uuid:order_id>")
 async def organizer_order(page: str, order_id: UUID) -> ResponseReturnValue:
     """One order with its lines, tickets, money and history, and what can be done about it."""
-    _, shown = await _seller(page)
+    _, shown = await seller(page)
     return await _show_order(shown, order_id)
 
 
@@ -82,6 +83,8 @@ async def _show_order(page: PageDTO, order_id: UUID, *, error: AppError | None =
         detail=detail,
         order=detail.order,
         words=office_words,
+        books=await money_of_order(db_session(), page, order_id),
+        kinds=MONEY_WORDS,
         notice=error.message if error else "",
     )
     return body, error.status if error else 200
@@ -90,7 +93,7 @@ async def _show_order(page: PageDTO, order_id: UUID, *, error: AppError | None =
 @blueprint.get("/organizer/<page>/orders/<uuid:order_id>/refund")
 async def organizer_refund(page: str, order_id: UUID) -> ResponseReturnValue:
     """What a refund would do, to be confirmed: of the chosen tickets, or of an amount for a line. Changes nothing."""
-    _, shown = await _seller(page)
+    _, shown = await seller(page)
     try:
         return (
             await _confirm_amount(shown, order_id)
@@ -141,7 +144,7 @@ async def _confirm_amount(page: PageDTO, order_id: UUID) -> ResponseReturnValue:
 @rate_limit(REFUND_LIMIT, REFUND_PERIOD)
 async def refund_as_organizer(page: str, order_id: UUID) -> ResponseReturnValue:
     """Cancel the chosen tickets and give their money back, or give an amount back (spec: H2)."""
-    user, shown = await _seller(page)
+    user, shown = await seller(page)
     form = await request.form
     actor = f"user:{user.id}"
     try:
@@ -202,7 +205,7 @@ async def _give_amount(page: PageDTO, order_id: UUID, actor: str) -> str:
 @rate_limit(REFUND_LIMIT, REFUND_PERIOD)
 async def decide(page: str, order_id: UUID) -> ResponseReturnValue:
     """What becomes of a refund that failed, or for which tickets one made by hand was (spec: H2)."""
-    user, shown = await _seller(page)
+    user, shown = await seller(page)
     try:
         words = await _decide(shown, order_id, f"user:{user.id}")
     except (Invalid, decisions.Decided, refunding.NotRefundable) as error:

@@ -6,6 +6,7 @@ from uuid import UUID
 from jinja2 import Environment
 from quart import Response
 
+from cart import books
 from cart.models import Order
 from events.models import Entry, Page, TicketType
 from shared import mail
@@ -106,6 +107,11 @@ async def walk_through_the_office(shop: Shop, kind: UUID) -> None:
     await read(organizer, "/organizer/hall/entries/concert/cancel", "cannot be undone")
     await read(organizer, "/organizer/hall/orders", "eve@example.org")
     await read(organizer, f"/organizer/hall/orders/{order_id}", "eve@example.org", "€15.00")
+    payout = shop.payments.pay_out("EUR")
+    await books.post_new(shop.database.sessions, shop.world.till, now=shop.clock.now())
+    await read(organizer, "/organizer/hall/money", "Net", payout.id, "€45.00")
+    await read(organizer, "/organizer/hall/money/gross", "eve@example.org")
+    await read(organizer, f"/organizer/hall/payouts/{payout.id}", "Your part")
 
 
 async def walk_along_the_edges(shop: Shop, kind: UUID) -> None:
