@@ -32,6 +32,11 @@ class Period:
         """The first moment after it."""
         return None if self.last is None else _midnight(self.last + timedelta(days=1), self.time_zone)
 
+    @property
+    def last_day(self) -> datetime | None:
+        """The first moment of its last day, to be said in words."""
+        return None if self.last is None else _midnight(self.last, self.time_zone)
+
     def has(self, moment: datetime) -> bool:
         """Whether a moment is within it."""
         begins, ends = self.begins, self.ends

@@ -1,7 +1,7 @@
 """The organizer's money pages: figures that add up, rows behind each, payouts by their orders; only of their own page.
 
-The peers' pains: books are reconciled by hand and the net per sale is unknown (Attendize 1071, alf.io 1299); refunds are
-missing from the sales (Hi.Events 876).
+The peers' pains: books are reconciled by hand and the net per sale is unknown (Attendize 1071, alf.io 1299); refunds
+are missing from the sales (Hi.Events 876).
 """
 
 import csv
