@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Protocol
 
-from cart import cancelled_entries, health, inbox, refunds
+from cart import books, cancelled_entries, health, inbox, refunds
 from cart.checks import CheckSweep
 from cart.reconcile.run import reconcile_hourly
 from cart.release import release_lapsed
@@ -51,6 +51,7 @@ def init_app(app: Tillgate) -> None:
         webhooks=due(inbox.process_left_over),
         refunds=due_refunds,
         cancelled_entries=due(cancelled_entries.unwind),
+        books=due(books.post_new),
         reconcile=due(reconcile_hourly),
         checks=checks,
     )

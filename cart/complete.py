@@ -40,7 +40,7 @@ async def continue_session(
     if facts is None:
         raise SessionExpired
     if facts.status != "open":
-        await _settle(sessions, till, facts, now=now)
+        await settle_at_once(sessions, till, facts, now=now)
         raise SessionExpired
     async with sessions.begin() as session:
         await audit.record(
@@ -73,7 +73,7 @@ async def complete(
     facts = await till.payments.retrieve_session(session_id, stripe_account=known.stripe_account)
     if facts is None or facts.status != "complete":
         raise NotFound
-    settled = await _settle(sessions, till, facts, now=now)
+    settled = await settle_at_once(sessions, till, facts, now=now)
     order_id = (
         UUID(facts.metadata["order_id"]) if settled not in (Settled.FOREIGN, Settled.UNMATCHED) else None
     )
@@ -107,12 +107,14 @@ async def _ask_and_settle(
     facts = await till.payments.retrieve_session(attempt.session_id, stripe_account=attempt.stripe_account)
     if facts is None or facts.status != "complete":
         raise NotComplete
-    await _settle(sessions, till, facts, now=now)
+    await settle_at_once(sessions, till, facts, now=now)
 
 
-async def _settle(sessions: Sessions, till: Till, facts: SessionFacts, *, now: datetime) -> Settled:
+async def settle_at_once(sessions: Sessions, till: Till, facts: SessionFacts, *, now: datetime) -> Settled:
+    """Settle what Stripe says of a session, in a transaction of its own; for whoever asked Stripe about it."""
+
     async def once() -> Settled:
         async with sessions.begin() as session:
-            return await settle(session, till, facts, now=now)
+            return await settle(session, till, facts, now=now, failed=facts.has_failed)
 
     return await retrying(once)

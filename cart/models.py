@@ -217,6 +217,12 @@ class LedgerTransfer(Base):
         UniqueConstraint("kind", "stripe_account", "ref"),
         Index("ix_ledger_transfers_transaction", "stripe_account", "balance_transaction"),
         Index("ix_ledger_transfers_page_id", "page_id", "at"),
+        Index(
+            "ix_ledger_transfers_unallocated",
+            "stripe_account",
+            "balance_transaction",
+            postgresql_where=text("debit = 'refunds_unallocated' OR credit = 'refunds_unallocated'"),
+        ),
         CheckConstraint("debit <> credit", name="two_sides"),
         CheckConstraint("amount > 0", name="amount"),
     )

@@ -74,6 +74,13 @@ class BalanceTransaction(Base):
         Index("ix_balance_transactions_created_at", "stripe_account", "created_at"),
         Index("ix_balance_transactions_payout_id", "stripe_account", "payout_id"),
         Index("ix_balance_transactions_open", "created_at", postgresql_where=text("posted_at IS NULL")),
+        Index("ix_balance_transactions_payment_intent", "stripe_account", "payment_intent"),
+        Index(
+            "ix_balance_transactions_payouts",
+            "stripe_account",
+            "source",
+            postgresql_where=text("category = 'payout'"),
+        ),
     )
 
 

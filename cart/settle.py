@@ -4,7 +4,7 @@ Called with the same argument by webhook, return page and worker, any number of 
 It runs inside the caller's transaction and calls no one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
@@ -55,7 +55,7 @@ async def settle(
 
     Safe to repeat: a payment intent is booked once, tickets are confirmed once.
     """
-    if not await _is_ours(session, facts):
+    if not await is_ours(session, facts.metadata):
         return Settled.FOREIGN
     attempt, booked = await _find_attempt(session, facts)
     if attempt is None:
@@ -75,9 +75,9 @@ async def settle(
     return Settled.NOTHING_PAID
 
 
-async def _is_ours(session: AsyncSession, facts: SessionFacts) -> bool:
-    """Without our installation id it is somebody else's: never touched."""
-    return facts.metadata.get("app") == APP and facts.metadata.get("installation_id") == str(
+async def is_ours(session: AsyncSession, metadata: Mapping[str, str]) -> bool:
+    """Whether this installation made an object at Stripe; without its id it is somebody else's: never touched."""
+    return metadata.get("app") == APP and metadata.get("installation_id") == str(
         await installation_id(session)
     )
 

@@ -82,10 +82,11 @@ def _lines(report: Report) -> Iterator[str]:
 def _row(difference: Difference, *, committed: bool) -> tuple[str, ...]:
     what = "done" if committed and difference.done else "would"
     deed = difference.done if what == "done" else difference.remedy
-    return difference.about, difference.here, difference.stripe or "–", f"{what}: {deed}"
+    where = " ".join(part for part in (difference.reference, difference.stripe_account) if part)
+    return difference.about, difference.here, difference.stripe or "–", f"{what}: {deed}", where
 
 
-HEAD = ("about", "here", "at Stripe", "remedy")
+HEAD = ("about", "here", "at Stripe", "remedy", "reference")
 
 
 def _table(rows: list[tuple[str, ...]]) -> Iterator[str]:

@@ -36,6 +36,7 @@ class Kind(StrEnum):
     REFUND_FAILED = "refund_failed"
     DISPUTE_NOT_HERE = "dispute_not_here"
     DISPUTE_DIFFERS = "dispute_differs"
+    TICKETS_BLOCKED_WRONGLY = "tickets_blocked_wrongly"
     PAYOUT_NOT_HERE = "payout_not_here"
     PAYOUT_DIFFERS = "payout_differs"
     TRANSACTION_NOT_POSTED = "transaction_not_posted"
@@ -71,6 +72,7 @@ KIND_WORDS = {
     Kind.REFUND_FAILED: "Refund failed",
     Kind.DISPUTE_NOT_HERE: "Dispute at Stripe, not noted here",
     Kind.DISPUTE_DIFFERS: "Dispute stands otherwise at Stripe",
+    Kind.TICKETS_BLOCKED_WRONGLY: "Tickets and dispute disagree",
     Kind.PAYOUT_NOT_HERE: "Payout at Stripe, not noted here",
     Kind.PAYOUT_DIFFERS: "Payout stands otherwise at Stripe",
     Kind.TRANSACTION_NOT_POSTED: "Movement at Stripe, not in the ledger",
@@ -112,6 +114,7 @@ class Difference:
     stripe_account: str = ""
     reference: str = ""
     """Stripe's id of what it is about, where there is one."""
+    payment_intent: str | None = None
     order_id: UUID | None = None
     page_ids: tuple[UUID, ...] = ()
     """Whose organizers are told; none: the operator's alone."""
@@ -131,6 +134,7 @@ class Difference:
             "repaired": self.repaired,
             "stripe_account": self.stripe_account,
             "reference": self.reference,
+            "payment_intent": self.payment_intent,
             "order_id": str(self.order_id) if self.order_id else None,
             "page_ids": [str(page_id) for page_id in self.page_ids],
         }

@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from cart.models import CheckoutAttempt, Order
 from cart.reconcile.differences import Scope
+from cart.records import Dispute
 from shared.contracts.facts import (
     ChargeFacts,
     DisputeFacts,
@@ -58,7 +59,7 @@ class Listed:
 async def list_account(
     sessions: Sessions, payments: Payments, account: str, scope: Scope, *, progress: Progress
 ) -> Listed:
-    """Every list of an account since the scope's beginning, and older sessions that may still bring money.
+    """Every list of an account since the scope's beginning, and older ones that may still change.
 
     Raises PaymentsUnavailable, PaymentsRefused.
     """
@@ -87,6 +88,10 @@ async def list_account(
         facts = await _with_intent(payments, session_id, account)
         if facts is not None:
             listed.sessions[session_id] = facts
+    for dispute_id in await _still_open(sessions, listed):
+        dispute = await payments.retrieve_dispute(dispute_id, stripe_account=account)
+        if dispute is not None:
+            listed.disputes[dispute_id] = dispute
     return listed
 
 
@@ -103,6 +108,17 @@ async def _still_on_their_way(sessions: Sessions, listed: Listed) -> list[str]:
             )
         )
         return [one for one in rows if one is not None and one not in listed.sessions]
+
+
+async def _still_open(sessions: Sessions, listed: Listed) -> list[str]:
+    """Disputes that the bank had not decided when we last heard, older than what was listed."""
+    async with sessions.reading() as session:
+        rows = await session.scalars(
+            select(Dispute.dispute_id).where(
+                Dispute.stripe_account == listed.account, Dispute.closed_at.is_(None)
+            )
+        )
+        return [one for one in rows if one not in listed.disputes]
 
 
 async def _with_intent(payments: Payments, session_id: str, account: str) -> SessionFacts | None:

@@ -53,7 +53,7 @@ def _is_young(intent: IntentFacts, listed: Listed, scope: Scope) -> bool:
 
 
 def _received(intent: IntentFacts) -> str:
-    return f"{format_minor(intent.amount_received, intent.currency)} received ({intent.id})"
+    return f"{format_minor(intent.amount_received, intent.currency)} received"
 
 
 def _not_booked(intent: IntentFacts, order: OrderBrief) -> Difference:
@@ -67,6 +67,7 @@ def _not_booked(intent: IntentFacts, order: OrderBrief) -> Difference:
         repair=settle,
         stripe_account=intent.stripe_account,
         reference=intent.id,
+        payment_intent=intent.id,
         order_id=order.id,
         page_ids=order.page_ids,
     )
@@ -120,7 +121,7 @@ async def compare_ends(session: AsyncSession, listed: Listed, scope: Scope) -> l
             Kind.PAYMENT_WITHOUT_END,
             row,
             briefs[row.order_id],
-            stripe=f"received ({row.payment_intent})",
+            stripe="received",
             remedy="refund it",
             repair=partial(repairs.owe_back, payment_id=row.id),
         )
@@ -151,6 +152,7 @@ def _about_payment(
         repair=repair,
         stripe_account=payment.stripe_account,
         reference=payment.payment_intent,
+        payment_intent=payment.payment_intent,
         order_id=order.id,
         page_ids=order.page_ids,
     )

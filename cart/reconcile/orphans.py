@@ -45,7 +45,7 @@ def _paid_orphan(intent: IntentFacts, listed: Listed, scope: Scope) -> Differenc
         return None  # it went back
     return _orphan(
         intent,
-        f"{format_minor(left, intent.currency)} received and not refunded ({intent.id})",
+        f"{format_minor(left, intent.currency)} received and not refunded",
         scope,
         partial(repairs.refund_orphan, intent=intent, left=left),
     )
@@ -53,9 +53,7 @@ def _paid_orphan(intent: IntentFacts, listed: Listed, scope: Scope) -> Differenc
 
 def _open_orphan(facts: SessionFacts, scope: Scope) -> Difference:
     amount = format_minor(facts.amount_total, facts.currency)
-    return _orphan(
-        facts, f"can still be paid, {amount} ({facts.id})", scope, partial(repairs.close_orphan, facts=facts)
-    )
+    return _orphan(facts, f"can still be paid, {amount}", scope, partial(repairs.close_orphan, facts=facts))
 
 
 def _orphan(facts: IntentFacts | SessionFacts, stripe: str, scope: Scope, repair: Repair) -> Difference:
@@ -70,5 +68,6 @@ def _orphan(facts: IntentFacts | SessionFacts, stripe: str, scope: Scope, repair
         repair=repair if scope.refund_orphans else None,
         stripe_account=facts.stripe_account,
         reference=facts.id,
+        payment_intent=facts.id if isinstance(facts, IntentFacts) else None,
         page_ids=(page_id,) if page_id else (),
     )

@@ -87,7 +87,7 @@ async def orders_by_id(session: AsyncSession, order_ids: Iterable[UUID]) -> dict
 async def attempts_of(
     session: AsyncSession, account: str, metadata: Mapping[str, dict[str, str]]
 ) -> dict[str, AttemptBrief]:
-    """The attempt of each session or intent, given with its metadata: by that, or by the session's id, as settle does."""
+    """The attempt of each session or intent, found by its metadata or the session's id, as settle does."""
     named = {one: parse_id(texts.get("attempt_id", "")) for one, texts in metadata.items()}
     rows = list(
         await session.scalars(

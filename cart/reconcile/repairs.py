@@ -6,17 +6,26 @@ Each says in words what became of it, and raises NotRepaired where it could not.
 from datetime import datetime
 from uuid import UUID, uuid5
 
-from cart import attempts, checkout, orders, release, settle
-from cart.models import Payment
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from cart import attempts, books, checkout, orders, refunds, release
+from cart.complete import settle_at_once
+from cart.disputes import apply_dispute
+from cart.models import CheckoutAttempt, Payment, Refund
+from cart.payouts import apply_payout
+from cart.posting import CHARGE
 from cart.reconcile.differences import NotRepaired
+from cart.records import BalanceTransaction
+from cart.refund_news import apply_refunds
 from cart.refunds import RefundReason, owe_refund
 from cart.settle import Settled
 from cart.till import Till
-from shared.contracts.facts import IntentFacts, SessionFacts
+from shared.contracts.facts import IntentFacts, PayoutFacts, SessionFacts, TransactionFacts
 from shared.contracts.protocols import Confirmation
 from shared.contracts.states import OrderState
 from shared.database import Sessions, retrying
 from shared.formats import state_words
+from shared.ids import parse_id
 
 OVER = (OrderState.FAILED, OrderState.EXPIRED, OrderState.CANCELLED)
 ORPHANS = UUID("6f0b1c5e-6d0f-5a55-9c1e-3d1d1f0e9a41")
@@ -34,12 +43,7 @@ SETTLED_WORDS = {
 
 async def settle_session(sessions: Sessions, till: Till, *, facts: SessionFacts, now: datetime) -> str:
     """Settle what Stripe says of a session, as its webhook would have."""
-
-    async def once() -> Settled:
-        async with sessions.begin() as session:
-            return await settle.settle(session, till, facts, now=now, failed=facts.has_failed)
-
-    settled = await retrying(once)
+    settled = await settle_at_once(sessions, till, facts, now=now)
     if settled not in SETTLED_WORDS:
         raise NotRepaired(f"settling said {settled.value}")
     return SETTLED_WORDS[settled]
@@ -150,3 +154,87 @@ async def close_orphan(sessions: Sessions, till: Till, *, facts: SessionFacts, n
     if closed.status != "expired":
         raise NotRepaired(f"it is {closed.status} by now")
     return "closed"
+
+
+async def take_in_refunds(sessions: Sessions, till: Till, *, payment_id: UUID, now: datetime) -> str:
+    """Bring all refunds of a payment to what Stripe says of them, as their webhook would have."""
+    async with sessions.reading() as session:
+        payment = await session.get_one(Payment, payment_id)
+    listed = till.payments.refunds(
+        stripe_account=payment.stripe_account, payment_intent=payment.payment_intent
+    )
+    facts = [one async for one in listed]
+
+    async def apply() -> str:
+        async with sessions.begin() as session:
+            payment = await session.get_one(Payment, payment_id)
+            return await apply_refunds(session, till, payment, facts, now=now)
+
+    return _noted(await retrying(apply))
+
+
+async def send_refund(sessions: Sessions, till: Till, *, refund_id: UUID, now: datetime) -> str:
+    """Have what is due sent now."""
+    await refunds.send_due(sessions, till.payments, now=now)
+    async with sessions.reading() as session:
+        refund = await session.get_one(Refund, refund_id)
+    if refund.state == "due":
+        raise NotRepaired(refund.last_error or "it was tried a moment ago")
+    return f"it is {refund.state.replace('_', ' ')} now"
+
+
+async def take_in_dispute(
+    sessions: Sessions, till: Till, *, dispute_id: str, stripe_account: str, now: datetime
+) -> str:
+    """Bring a dispute to what Stripe says of it, as its webhook would have."""
+    facts = await till.payments.retrieve_dispute(dispute_id, stripe_account=stripe_account)
+    if facts is None:
+        raise NotRepaired("Stripe does not know it any more")
+
+    async def apply() -> str:
+        async with sessions.begin() as session:
+            return await apply_dispute(session, till, facts, now=now)
+
+    return _noted(await retrying(apply))
+
+
+async def block_tickets(
+    sessions: Sessions, till: Till, *, order_id: UUID, blocked: bool, now: datetime
+) -> str:
+    """Put a dispute's overlay on an order's tickets, or take it off."""
+    async with sessions.begin() as session:
+        await orders.lock_order(session, order_id)
+        changed = await till.calendar.block_tickets_for_order(session, order_id, blocked=blocked)
+    return f"{changed} tickets {'blocked' if blocked else 'valid again'}"
+
+
+def _noted(result: str) -> str:
+    """What applying Stripe's word has changed; where it is older than ours, nothing."""
+    if result in ("already", "unmatched"):
+        raise NotRepaired("what Stripe says is older than what stands here")
+    return f"noted: {result.replace('_', ' ')}"
+
+
+async def take_in_payout(sessions: Sessions, till: Till, *, facts: PayoutFacts, now: datetime) -> str:
+    """Bring a payout to what Stripe says of it, as its webhook would have."""
+    async with sessions.begin() as session:
+        return _noted(await apply_payout(session, facts, now=now))
+
+
+async def post_transaction(sessions: Sessions, till: Till, *, facts: TransactionFacts, now: datetime) -> str:
+    """Post a movement to the ledger; one of ours that no attempt here led to goes to the orphans."""
+    async with sessions.begin() as session:
+        await books.mirror(session, [facts])
+        row = await session.get_one(
+            BalanceTransaction, (facts.stripe_account, facts.id), with_for_update=True
+        )
+        if row.posted_at is None and not await books.post(session, [row], now=now):
+            if row.category != CHARGE or not row.ours or await _has_attempt(session, facts):
+                raise NotRepaired("what it belongs to is not known here")
+            await books.post_orphan(session, row, now=now)
+    return "posted"
+
+
+async def _has_attempt(session: AsyncSession, facts: TransactionFacts) -> bool:
+    attempt_id = parse_id(facts.metadata.get("attempt_id", ""))
+    return attempt_id is not None and await session.get(CheckoutAttempt, attempt_id) is not None

@@ -16,7 +16,8 @@ import structlog
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cart.reconcile import money, orders, orphans
+from cart.reconcile import disputes, money, orders, orphans
+from cart.reconcile import refunds as of_refunds
 from cart.reconcile import sessions as of_sessions
 from cart.reconcile.differences import Difference, NotRepaired, Scope
 from cart.reconcile.listing import Progress, list_account
@@ -40,9 +41,12 @@ OF_ACCOUNT = (
     money.compare_intents,
     money.compare_payments,
     money.compare_ends,
+    of_refunds.compare_refunds,
+    of_refunds.compare_own_refunds,
+    disputes.compare_disputes,
     orphans.compare_orphans,
 )
-OF_SHOP = (orders.compare_held, orders.compare_paid, orders.compare_pools)
+OF_SHOP = (orders.compare_held, orders.compare_paid, disputes.compare_blocked, orders.compare_pools)
 
 
 @dataclass(slots=True)

@@ -86,11 +86,12 @@ def _difference(
         kind=kind,
         about=order.words,
         here=f"{state_words(order.state, 'order')}, {format_minor(order.total, order.currency)}",
-        stripe=f"{facts.status}, {facts.payment_status.replace('_', ' ')}, {amount} ({facts.id})",
+        stripe=f"{facts.status}, {facts.payment_status.replace('_', ' ')}, {amount}",
         remedy=remedy,
         repair=partial(repair, facts=facts),
         stripe_account=facts.stripe_account,
-        reference=facts.payment_intent or facts.id,
+        reference=facts.id,
+        payment_intent=facts.payment_intent,
         order_id=order.id,
         page_ids=order.page_ids,
     )
@@ -128,7 +129,7 @@ def _missing(attempt: CheckoutAttempt, order: OrderBrief) -> Difference:
     return Difference(
         kind=Kind.ATTEMPT_UNANSWERED if unanswered else Kind.SESSION_UNKNOWN,
         about=order.words,
-        here="asked for, no answer" if unanswered else f"open ({attempt.session_id})",
+        here="asked for, no answer" if unanswered else "open",
         stripe="nothing",
         remedy="ask again under the same key" if unanswered else NEEDS_A_PERSON,
         repair=ask_again if unanswered else None,

@@ -146,7 +146,10 @@ class StubBank:
         """The bank sends a payout back."""
         made = self.made_payouts[payout_id]
         failed = replace(made, status="failed", failure="The bank account has been closed.")
-        self._book("payout_failure", made.amount, made.currency, payout_id, None, account=made.stripe_account)
+        self._book(
+            "payout_failure", made.amount, made.currency, payout_id, None,
+            of="payout_reversal", account=made.stripe_account,
+        )  # fmt: skip
         self.made_payouts[payout_id] = failed
         return failed
 

