@@ -193,7 +193,12 @@ REFUNDS = [
     Try(f"{SOLD}/decide", {"refund": "{nobodys}", "action": "again"}, 404, "find that"),
 ]
 TRIES = [*BUY, *LINES, *CHECKOUT, *ORDERS, *SIGN_IN, *OFFICE, *REFUNDS]
-WITHOUT_FIELDS = {"identity.sign_out", "identity.everywhere"}
+WITHOUT_FIELDS = {
+    "identity.sign_out",
+    "identity.everywhere",
+    "cart.operator_checks",
+    "cart.operator_event_again",
+}
 OF_A_PROGRAM = {"cart.stripe_webhook"}  # tests/functional/test_webhook.py
 
 
