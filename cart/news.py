@@ -41,13 +41,9 @@ Apply = Callable[[AsyncSession, Till, News, datetime], Awaitable[str]]
 class Handler:
     """`fetch` asks Stripe, with no transaction open; `apply` runs inside one and returns what it did, in a word."""
 
-    fetch: Fetch
+    fetch: Fetch | None
+    """None where the event itself holds all that is needed: its session."""
     apply: Apply
-
-
-async def _session(_sessions: Sessions, _till: Till, event: EventFacts) -> News:
-    """The session stands in the event itself."""
-    return News(event, session=event.session)
 
 
 async def _intent(_sessions: Sessions, till: Till, event: EventFacts) -> News:
@@ -151,7 +147,7 @@ async def _apply_payout(session: AsyncSession, _till: Till, news: News, now: dat
     return await apply_payout(session, news.payout, now=now)
 
 
-_SETTLING, _FAILING = Handler(_session, _settle), Handler(_session, _settle_failed)
+_SETTLING, _FAILING = Handler(None, _settle), Handler(None, _settle_failed)
 _REFUNDING, _DISPUTING = Handler(_refunds, _apply_refunds), Handler(_dispute, _apply_dispute)
 _PAYING_OUT = Handler(_payout, _apply_payout)
 
@@ -187,4 +183,4 @@ def _leave(result: str) -> Handler:
     async def apply(_session: AsyncSession, _till: Till, _news: News, _now: datetime) -> str:
         return result
 
-    return Handler(_session, apply)
+    return Handler(None, apply)
