@@ -68,9 +68,7 @@ async def operator_order(order_id: UUID) -> ResponseReturnValue:
     """Any order, with all its lines, sessions, payments and history."""
     await require_operator()
     view = await operator.order_view(db_session(), shop().services.calendar, order_id)
-    return await render_template(
-        "operator/order.html", view=view, order=view.order, words=office_words
-    )
+    return await render_template("operator/order.html", view=view, order=view.order, words=office_words)
 
 
 @blueprint.post("/operator/checks")
