@@ -12,7 +12,7 @@ help:
 	@echo "make demo    a whole shop on this machine, with payments and mail that leave it alone"
 	@echo "make test    all tests, on two processes"
 	@echo "make check   style, types and walls"
-	@echo "make bench   what a page, a purchase and a rush cost"
+	@echo "make bench   what a page, a purchase, a rush and a claim cost"
 	@echo "make lock    pin the newest allowed versions of everything"
 
 demo: setup

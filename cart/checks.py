@@ -15,10 +15,11 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cart.event_types import HANDLED
+from cart.news import HANDLERS
 from shared.contracts.facts import EndpointFacts
 from shared.contracts.protocols import KeyRefused, Payments, PaymentsRefused, PaymentsUnavailable
 from shared.database import Sessions
+from shared.health_facts import lasted
 from shared.jobs import nudge
 from shared.models import HealthCheck
 
@@ -100,9 +101,8 @@ async def check_clock(payments: Payments) -> Outcome:
         ahead = await payments.clock_difference()
     except (PaymentsUnavailable, PaymentsRefused) as error:
         return _no_answer(error)
-    words = (
-        f"Stripe takes our key; our clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} its."
-    )
+    side = "ahead of" if ahead > 0 else "behind"
+    words = f"Stripe takes our key; our clock is {lasted(timedelta(seconds=abs(ahead)))} {side} its."
     return Outcome(abs(ahead) <= CLOCK_SECONDS, words, ahead)
 
 
@@ -179,16 +179,16 @@ def judge_endpoints(
             True, "On this machine `stripe listen` brings the events; Stripe has no endpoint for it."
         )
     if not ours:
-        others = ", ".join(endpoint.url for endpoint in endpoints) or "none"
+        others = ", ".join(endpoint.url for endpoint in endpoints) or "no other"
         return Outcome(False, f"No endpoint at Stripe points to {address}. It has: {others}.")
     on = [endpoint for endpoint in ours if endpoint.enabled]
     if not on:
         return Outcome(False, f"The endpoint {address} is switched off at Stripe.")
     sent = {name for endpoint in on for name in endpoint.events}
-    missing = [name for name in HANDLED if name not in sent]
+    missing = [name for name in HANDLERS if name not in sent]
     if missing and "*" not in sent:
         return Outcome(False, f"Stripe does not send to {address}: {', '.join(missing)}.")
-    return Outcome(True, f"Stripe sends all {len(HANDLED)} types of events that we act on.")
+    return Outcome(True, f"Stripe sends all {len(HANDLERS)} types of events that we act on.")
 
 
 def judge_version(ours: Sequence[EndpointFacts], wanted: str) -> Outcome:

@@ -1,12 +1,16 @@
 """The organizer's pages about orders; only for owner and staff of the page, 404 for everybody else."""
 
+import asyncio
+from typing import Any
 from uuid import UUID
 
-from quart import flash, render_template, request
+from quart import Response, flash, jsonify, render_template, request
 from quart.typing import ResponseReturnValue
 from quart_rate_limiter import rate_limit
 
 from cart import decisions, office, office_words, refunding
+from cart.evidence import evidence
+from cart.evidence_pdf import render as draw
 from cart.refunds import RefundReason
 from cart.routes import REFUND_LIMIT, REFUND_PERIOD, blueprint, till
 from shared.contracts.dtos import PageDTO
@@ -237,3 +241,28 @@ async def _decide(page: PageDTO, order_id: UUID, actor: str) -> str:
 def _ids(texts: list[str]) -> list[UUID]:
     """What of a form's texts are ids."""
     return [item for text in texts if (item := parse_id(text)) is not None]
+
+
+@blueprint.get("/organizer/<page>/orders/<uuid:order_id>/evidence.json")
+async def evidence_json(page: str, order_id: UUID) -> ResponseReturnValue:
+    """All that is known of an order, for a dispute (spec: H4)."""
+    return jsonify(await _evidence(page, order_id))
+
+
+@blueprint.get("/organizer/<page>/orders/<uuid:order_id>/evidence.pdf")
+async def evidence_pdf(page: str, order_id: UUID) -> ResponseReturnValue:
+    """The same to send along."""
+    found = await _evidence(page, order_id)
+    # a document takes a moment to draw: others are served meanwhile
+    body = await asyncio.to_thread(draw, found)
+    name = f"evidence-{found['order']['number']}.pdf"
+    return Response(
+        body,
+        content_type="application/pdf",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+async def _evidence(page: str, order_id: UUID) -> dict[str, Any]:
+    _, shown = await _seller(page)
+    return await evidence(db_session(), shop().services.calendar, page=shown, order_id=order_id, now=now())

@@ -40,9 +40,13 @@ def till() -> Till:
 
 
 async def add_badge() -> dict[str, object]:
-    """Template context: the number on the cart's badge; nothing is asked for visitors and fragments."""
+    """Template context: the number on the cart's badge; nothing is asked for visitors, fragments and error pages."""
+    if wants_fragment() or g.get(
+        "failed"
+    ):  # before the sign-in is looked up: the database may be what failed
+        return {"badge_count": 0}
     user = await current_user()
-    if user is None or wants_fragment() or g.get("failed"):
+    if user is None:
         return {"badge_count": 0}
     if "badge_count" not in g:
         g.badge_count = await shop().services.cart.badge_count(db_session(), user_id=user.id)

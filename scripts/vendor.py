@@ -16,10 +16,16 @@ FILES = {
     "@fontsource-variable/instrument-sans/files/instrument-sans-latin-ext-wght-normal.woff2": "sans-latin-ext.woff2",
     "@fontsource-variable/besley/files/besley-latin-wght-normal.woff2": "display-latin.woff2",
     "@fontsource-variable/besley/files/besley-latin-ext-wght-normal.woff2": "display-latin-ext.woff2",
+    # for PDFs, script by script: fpdf2 reads no woff2 without another package
+    **{
+        f"@fontsource/noto-sans/files/noto-sans-{script}-400-normal.woff": f"pdf-{script}.woff"
+        for script in ("latin", "latin-ext", "greek", "greek-ext", "cyrillic", "cyrillic-ext", "vietnamese")
+    },
     # the licences travel with what they cover
     "htmx.org/LICENSE": "htmx.LICENSE.txt",
     "@fontsource-variable/instrument-sans/LICENSE": "sans.LICENSE.txt",
     "@fontsource-variable/besley/LICENSE": "display.LICENSE.txt",
+    "@fontsource/noto-sans/LICENSE": "pdf.LICENSE.txt",
 }
 
 

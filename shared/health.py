@@ -28,7 +28,7 @@ SECONDS = 3.0  # a database that takes longer than this to answer is not ready
 
 
 def init_app(app: Tillgate) -> None:
-    """Register the addresses, the office's banner, and one look at everything at the start."""
+    """Register the addresses, the office's banner, and one look at the database at the start."""
     app.register_blueprint(health)
     app.extensions["fact_board"] = FactBoard(app)
     # a function, called by the office's frame alone: no other page asks the database about the worker
@@ -38,7 +38,15 @@ def init_app(app: Tillgate) -> None:
         problem = await find_problem(app.database)
         if problem is not None:  # said, never fatal: the database may come up after us (spec: A6)
             log.warning("not ready yet", problem=problem)
-        elif _speaks_for_all():
+
+    app.before_serving(look)
+
+
+def announce_at_start(app: Tillgate) -> None:
+    """Have this app say at its start how all stands; for a shop, not for commands that come and go."""
+
+    async def look() -> None:
+        if _speaks_for_all():
             announce(app.settings, await board(app).read(app.clock.now()))
 
     app.before_serving(look)

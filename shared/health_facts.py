@@ -87,7 +87,7 @@ def waiting(
     """Rows that are due: fine while the oldest of them has just become so."""
     title = f"Waiting: {many}"
     if oldest is None:
-        return Fact(f"{name}_oldest_seconds", title, "None is waiting.", value=0, rows=0, href=href)
+        return Fact(f"{name}_oldest_seconds", title, "Nothing is waiting.", value=0, rows=0, href=href)
     age = now - oldest
     return Fact(
         f"{name}_oldest_seconds",

@@ -1,6 +1,6 @@
 """What Hypercorn loads in each of its workers, and how it is told so; used by `python -m shared serve`.
 
-Nothing happens on import: Hypercorn calls `build`, once in every worker.
+Nothing happens on import: Hypercorn calls `build_shop`, once in every worker.
 """
 
 import logging
@@ -10,6 +10,7 @@ from hypercorn.config import Config
 from shared import logs
 from shared.alone import fill_empty_slot
 from shared.app import create_app
+from shared.health import announce_at_start
 from shared.settings import Settings
 from shared.web import Tillgate
 
@@ -26,11 +27,18 @@ def build(only: str | None = None) -> Tillgate:
     return app
 
 
+def build_shop(only: str | None = None) -> Tillgate:
+    """The same for a shop that serves: it says at its start how all stands."""
+    app = build(only)
+    announce_at_start(app)
+    return app
+
+
 def hypercorn_config(bind: str, workers: int, only: str | None) -> Config:
     """Hypercorn's settings; one worker means this very process, without a second one that watches it."""
     config = Config()
     config.bind = [bind]
-    config.application_path = f"{__name__}:build({only!r})"
+    config.application_path = f"{__name__}:build_shop({only!r})"
     config.worker_class = "uvloop"
     config.workers = 0 if workers == 1 else workers
     config.accesslog = None  # web_log.py writes a line that hides secrets

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shared import metrics
 from shared.database import Sessions
+from shared.health import announce
 from shared.health_board import FactBoard
 from shared.health_facts import WORKER
 from shared.jobs import ENTRYPOINT
@@ -63,6 +64,7 @@ class Worker:
         """Work until `stop` is set."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._each_round("heartbeat", self.beat))
+            group.create_task(self._tell_health())
             for name, run in self._runs.items():
                 group.create_task(self._each_round(name, run.join))
             if self._app.settings.metrics_bind is not None:
@@ -95,6 +97,13 @@ class Worker:
         for name, figures in self._app.figures.items():
             async with self._app.database.sessions.reading() as session:
                 metrics.show_figures(name, figures, await figures.read(session))
+
+    async def _tell_health(self) -> None:
+        """Once, after the first checks that call outside: what they found is part of it."""
+        if "checks" in self._runs:
+            with suppress(Exception):  # told by its own round
+                await self._runs["checks"].join()
+        announce(self._app.settings, await FactBoard(self._app).read(self._app.clock.now()))
 
     async def _listen(self) -> None:
         """Take nudges; where the connection is lost, the rounds go on and it is made again."""

@@ -7,20 +7,24 @@ from importlib.metadata import version
 
 import click
 
+from tests.bench.claims import claims
+from tests.bench.figures import FULL, QUICK, Figure
 from tests.bench.house import house
-from tests.bench.measures import FULL, QUICK, Figure, all_figures
+from tests.bench.measures import all_figures
 
 WORDS = {True: "met", False: "MISSED", None: ""}
 
 
 @click.command()
 @click.option("--quick", is_flag=True, help="Half a minute, for a first look; figures vary more.")
-def main(quick: bool) -> None:
-    """Measure pages, purchases and a rush on a shop of its own."""
+@click.option("--claims", "only_claims", is_flag=True, help="Only the claims of tickets.")
+def main(quick: bool, only_claims: bool) -> None:
+    """Measure pages, purchases, a rush and claims on a shop of its own."""
+    figures, scale = claims if only_claims else all_figures, QUICK if quick else FULL
     started = time.monotonic()
     click.echo(f"{os.cpu_count()} CPUs, Python {platform.python_version()}, Quart {version('quart')}")
     with house() as running:
-        for figure in all_figures(running, QUICK if quick else FULL):
+        for figure in figures(running, scale):
             show(figure)
     click.echo(f"\n{time.monotonic() - started:.0f} s in all, load {os.getloadavg()[0]:.1f}")
 

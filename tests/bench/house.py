@@ -92,15 +92,18 @@ class House:
 
     def buyers(self, number: int) -> list[str]:
         """Cookies of so many new buyers."""
-        return asyncio.run(_add_buyers(self.settings, number))
+        return asyncio.run(add_buyers(self.settings, number))
 
     def database_cpu(self) -> float:
         """Seconds of CPU of the server, with its processes that have ended."""
-        lines = (self.server.data / "postmaster.pid").read_text().splitlines()
-        server = psutil.Process(int(lines[0]))
-        own = server.cpu_times()
-        alive = sum(cpu_seconds(child) for child in server.children())
-        return own.user + own.system + own.children_user + own.children_system + alive
+        server = server_process(self.server)
+        while True:
+            own = server.cpu_times()
+            try:
+                alive = sum(cpu_seconds(child) for child in server.children())
+            except psutil.NoSuchProcess:  # one ended meanwhile: its time is now among the server's
+                continue
+            return own.user + own.system + own.children_user + own.children_system + alive
 
     def cpu(self) -> dict[str, float]:
         """Seconds of CPU that each part has used since it started."""
@@ -108,7 +111,7 @@ class House:
         return used | {"database": self.database_cpu()}
 
     def query(self, sql: str) -> Any:
-        """One value from the database."""
+        """One value from the database, or one command."""
         return asyncio.run(_query(self.server.url(), sql))
 
     @contextmanager
@@ -173,6 +176,12 @@ def address(server: EmbeddedPostgres, role: str) -> str:
     return server.url().replace("//postgres@", f"//{role}@")
 
 
+def server_process(server: EmbeddedPostgres) -> psutil.Process:
+    """The parent of all processes of a running server."""
+    lines = (server.data / "postmaster.pid").read_text().splitlines()
+    return psutil.Process(int(lines[0]))
+
+
 def cpu_seconds(process: psutil.Process) -> float:
     """CPU that one process has used itself."""
     times = process.cpu_times()
@@ -228,7 +237,8 @@ async def _seed(settings: Settings) -> dict[str, list[dict[str, str]]]:
     return forms
 
 
-async def _add_buyers(settings: Settings, number: int) -> list[str]:
+async def add_buyers(settings: Settings, number: int) -> list[str]:
+    """Cookies of so many new users who are signed in."""
     database = Database(settings.database_url or "")
     ids = [new_id() for _ in range(number)]
     async with database.sessions.begin() as session:
@@ -241,6 +251,7 @@ async def _add_buyers(settings: Settings, number: int) -> list[str]:
 async def _query(url: str, sql: str) -> Any:
     database = Database(url)
     async with database.read() as connection:
-        found = await connection.scalar(text(sql))
+        result = await connection.execute(text(sql))
+        found = result.scalar() if result.returns_rows else None
     await database.close()
     return found

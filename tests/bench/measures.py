@@ -7,6 +7,8 @@ from statistics import median
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from tests.bench.claims import claims
+from tests.bench.figures import Figure, Scale
 from tests.bench.house import CONCERT, HOST, RUSH, RUSH_TICKETS, House, cpu_seconds
 from tests.bench.load import ask
 
@@ -16,28 +18,6 @@ RUSH_BUYERS, RUSH_AT_ONCE = 300, 32
 COLD_SECONDS = 1.1  # the catalogue keeps a page for a second
 COUNTED_PAGES, COUNTED_PURCHASES = 5, 20
 READY_SECONDS = 30
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """How long a run takes."""
-
-    rounds: int
-    seconds: float
-    purchases: int
-
-
-QUICK, FULL = Scale(rounds=1, seconds=1.0, purchases=100), Scale(rounds=5, seconds=3.0, purchases=600)
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One line of the table; `met` is None where there is no aim."""
-
-    name: str
-    value: str
-    aim: str = ""
-    met: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +190,7 @@ def all_figures(house: House, scale: Scale) -> Iterator[Figure]:
         lambda: purchases(house, scale),
         lambda: rush(house),
         lambda: memory(house),
+        lambda: claims(house, scale),
     )
     for step in steps:
         yield from step()

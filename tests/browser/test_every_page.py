@@ -6,6 +6,7 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page
 
+from shared.demo_data import ORGANIZER
 from tests.browser.conftest import Visit
 from tests.browser.running import RunningShop
 from tests.browser.visitor import DESKTOP, PHONE, Visitor
@@ -109,6 +110,21 @@ async def test_pages_after_buying(shop: RunningShop, visit: Visit) -> None:
     cancel = f"{office}/entries/{sale.href.rpartition('/')[2]}/cancel"
     await open_and_look(buyer, f"/orders/{order}", "/orders", "/organizer", office, cancel)
     await open_and_look(buyer, f"{office}/orders", f"{office}/orders/{order}", f"{office}/orders?q=nobody")
+
+
+async def test_pages_of_the_operator(shop: RunningShop, visit: Visit) -> None:
+    """Health, events and what they say, refunds, an order (spec: H8)."""
+    sale = await shop.sell("Seen by the Operator")
+    buyer = await visit(PHONE, signed_in=True)
+    await buyer.buy(sale)
+    order = buyer.page.url.split("/")[-2]
+    operator = await visit(PHONE, signed_in=True, email=ORGANIZER)
+    await open_and_look(operator, "/operator", "/operator/events", "/operator/refunds")
+    await operator.page.goto("/operator/events")
+    await operator.press(re.compile("^evt_"), "link")
+    await operator.sees("What Stripe sent")
+    await looks_right(operator.page)
+    await open_and_look(operator, f"/operator/orders/{order}")
 
 
 @pytest.mark.parametrize("device", [pytest.param(PHONE, id="phone"), pytest.param(DESKTOP, id="desktop")])

@@ -82,20 +82,8 @@ async def rush(sessions: Sessions, buyers: list[UUID], claim: Claim) -> tuple[in
 
 
 async def buyers_with_tickets(sessions: Sessions, kinds: list[TicketType], number: int) -> list[UUID]:
-    buyers = []
     async with sessions.begin() as session:
-        for _ in range(number):
-            buyers.append(await event_rows.add_user(session))
-            for kind in kinds:
-                session.add(
-                    Ticket(
-                        ticket_type_id=kind.id,
-                        entry_id=kind.entry_id,
-                        page_id=kind.page_id,
-                        user_id=buyers[-1],
-                    )
-                )
-    return buyers
+        return await event_rows.add_buyers(session, [kinds] * number)
 
 
 @pytest.fixture

@@ -101,6 +101,21 @@ async def working(app: Tillgate) -> AsyncIterator[asyncio.Task[None]]:
             await asyncio.wait_for(task, 20)
 
 
+async def test_database_goes_away_from_a_signed_in_buyer(
+    settings: Settings, database: Database, clock: ManualClock
+) -> None:
+    """The page says so in our words: it needs nothing of the database itself, neither who is signed in (spec: A6)."""
+    async with create_app(settings, database=database, clock=clock).test_app() as started:
+        app = started.app
+        assert isinstance(app, Tillgate)
+        client = await signed_in_client(app)
+        app.database = Database("postgresql+asyncpg://postgres@/x?host=/nowhere")
+        answer = await client.get("/cart")
+        assert answer.status_code == 500
+        assert "Something went wrong on our side" in await page_of(answer)
+        await app.database.close()
+
+
 async def test_worker_with_nobody_outside(
     away: Settings, database: Database, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -95,7 +95,7 @@ def test_demo_from_start_to_stop(start: Start) -> None:
     assert "/p/" in page(shop), "the home page lists entries"
     assert "No mail yet" in page(inbox)
     links = re.findall(rf"{shop}/sign-in/\S+", demo.screen)
-    assert len(links) == 2
+    assert len(links) == 3
     assert all('method="post"' in page(link) for link in links)
 
     beside = start(four_free_ports())

@@ -16,8 +16,8 @@ from quart import Quart, Response, redirect, request
 from sqlalchemy import select
 
 from cart import checks, health
-from cart.event_types import HANDLED
 from cart.models import WebhookEvent, WebhookRefusal
+from cart.news import HANDLERS
 from shared.app import create_app
 from shared.clock import ManualClock
 from shared.contracts.facts import EndpointFacts
@@ -33,6 +33,7 @@ from tests.shop import Shop
 
 ADDRESS = "https://shop.example/webhooks/stripe"
 VERSION = StubPayments.api_version
+HANDLED = tuple(HANDLERS)
 
 
 @asynccontextmanager
@@ -181,7 +182,7 @@ def endpoint(url: str = ADDRESS, *, enabled: bool = True, **values: object) -> E
         ([endpoint()], set(), "sends all"),
         ([endpoint(events=("*",))], set(), "sends all"),
         ([endpoint(events=HANDLED[:3]), endpoint(events=HANDLED[3:])], set(), "sends all"),
-        ([], {checks.ENDPOINT}, "It has: none"),
+        ([], {checks.ENDPOINT}, "It has: no other"),
         ([endpoint(f"{ADDRESS}/")], {checks.ENDPOINT}, f"It has: {ADDRESS}/"),
         ([endpoint(enabled=False)], {checks.ENDPOINT}, "switched off"),
         ([endpoint(events=HANDLED[1:])], {checks.ENDPOINT}, f": {HANDLED[0]}."),

@@ -1,5 +1,6 @@
 """The operator's pages, /health/ready and the log at the start; and the office while no worker is alive (spec: H8)."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -15,10 +16,13 @@ from shared.app import create_app
 from shared.clock import ManualClock
 from shared.contracts.states import OrderState, PageRole
 from shared.database import Database
+from shared.health import announce_at_start
 from shared.models import Heartbeat
 from shared.sandbox.stripe.running import RunningStandin
 from shared.settings import Settings
+from shared.worker import Worker
 from tests import event_rows
+from tests.eventually import eventually
 from tests.shop import Shop, page_of
 from tests.support import Browser, browser, signed_in_client
 
@@ -63,7 +67,7 @@ async def test_everything_in_words_the_worst_first(shop: Shop, operator: Browser
     assert "Something is wrong" in page
     worker, checked, signatures = (
         page.index(words)
-        for words in ("No worker has ever run here", "Not checked yet", "None refused within the hour")
+        for words in ("No worker has ever run here", "Not checked yet", "No refusal within the hour")
     )
     assert worker < checked < signatures
     assert "Runbook: “Worker dead”" in page
@@ -226,6 +230,7 @@ async def test_one_screen_of_log_at_the_start(
 ) -> None:
     """A block to read for a developer, one line with everything for a machine; never fatal."""
     app = create_app(replace(settings, environment=environment), database=database, clock=clock)
+    announce_at_start(app)
     with capture_logs() as lines:
         async with app.test_app():
             pass
@@ -237,3 +242,20 @@ async def test_one_screen_of_log_at_the_start(
         block = told["event"].splitlines()
         assert len(block) > 12
         assert any(line.split()[:2] == ["ALARM", "Worker"] for line in block)
+
+
+async def test_a_worker_tells_what_its_checks_found(shop: Shop) -> None:
+    """At its start, and with the answers of Stripe and of our own address in it (spec: H8)."""
+    worker = Worker(shop.app)
+    with capture_logs() as lines:
+        task = asyncio.create_task(worker.run())
+
+        async def told() -> bool:
+            return any("health at the start" in line["event"] for line in lines)
+
+        await eventually(told)
+        worker.stop.set()
+        await task
+    (block,) = (line["event"] for line in lines if line["event"].startswith("health at the start"))
+    assert "http://shop.test/webhooks/stripe does not answer" in block
+    assert "Not checked yet" not in block

@@ -130,6 +130,8 @@ SOMEBODYS = {
     "cart.organizer_refund": "order_id",
     "cart.refund_as_organizer": "order_id",
     "cart.decide": "order_id",
+    "cart.evidence_json": "order_id",
+    "cart.evidence_pdf": "order_id",
     "events.organizer_page": "page",
     "events.ask_cancel": "entry",
     "events.cancel": "entry",

@@ -6,7 +6,8 @@ from uuid import UUID
 from jinja2 import Environment
 from quart import Response
 
-from cart.models import Order
+from cart.disputes import apply_dispute
+from cart.models import Order, WebhookEvent
 from events.models import Entry, Page, TicketType
 from shared import mail
 from shared.contracts.states import EntryState, OrderState, PageRole
@@ -38,6 +39,7 @@ async def test_every_template_is_rendered(shop: Shop) -> None:
     await walk_to_the_tickets(shop, kind)
     await walk_through_the_office(shop, kind)
     await walk_along_the_edges(shop, kind)
+    await walk_as_the_operator(shop)
     assert loaded(shop.app.jinja_env) | loaded(mail._templates()) == on_disk()
 
 
@@ -100,12 +102,44 @@ async def walk_through_the_office(shop: Shop, kind: UUID) -> None:
     async with shop.database.sessions.begin() as session:
         page = await session.get_one(Page, (await session.get_one(TicketType, kind)).page_id)
         await event_rows.add_member(session, page, organizer.user_id, PageRole.OWNER)
-    order_id = await shop.paid_order_of(await shop.buyer_with(kind, email="eve@example.org"))
+    buyer = await shop.buyer_with(kind, email="eve@example.org")
+    order_id, session_id = await shop.order_of(buyer)
+    await shop.world.settle(shop.payments.pay(session_id))
     await read(organizer, "/organizer", "Hall")
     await read(organizer, "/organizer/hall", "Concert", "€45.00", "Cancel this event")
     await read(organizer, "/organizer/hall/entries/concert/cancel", "cannot be undone")
     await read(organizer, "/organizer/hall/orders", "eve@example.org")
-    await read(organizer, f"/organizer/hall/orders/{order_id}", "eve@example.org", "€15.00")
+    order = f"/organizer/hall/orders/{order_id}"
+    await read(organizer, order, "eve@example.org", "€15.00")
+    await read(
+        organizer, f"{order}/refund?item={await shop.ticket_of(order_id)}", "Refund 1 ticket", "€15.00"
+    )
+    await read(buyer, f"/orders/{order_id}/refund", "ask the organizer")
+    async with shop.database.sessions.begin() as session:
+        dispute = shop.payments.dispute(session_id)
+        await apply_dispute(session, shop.world.till, dispute, now=shop.clock.now())
+    await read(organizer, order, "Dispute over €15.00", "Blocked")
+    await read(organizer, "/organizer/hall/orders", "Needs a decision", "did not pay")
+    await read(buyer, f"/orders/{order_id}", "open no door")
+
+
+async def walk_as_the_operator(shop: Shop) -> None:
+    """Health with everything wrong, events, one of them, refunds, an order."""
+    shop.app.settings = replace(shop.app.settings, operators=("boss@example.org",))
+    operator, now = await shop.buyer("boss@example.org"), shop.clock.now()
+    await read(operator, "/operator", "No worker has ever run here", "Runbook:")
+    await read(operator, "/operator/events", "No such events")
+    async with shop.database.sessions.begin() as session:
+        session.add(
+            WebhookEvent(
+                id="evt_1", stripe_account="", type="payout.paid", livemode=False, body=b"{}", received_at=now
+            )
+        )
+    await read(operator, "/operator/events", "payout.paid", "Waits")
+    await read(operator, "/operator/events/evt_1", "payout.paid", "Process again")
+    page = await read(operator, "/operator/refunds", "€15.00")
+    order_id = page.partition("/operator/orders/")[2].partition('"')[0]
+    await read(operator, f"/operator/orders/{order_id}", "late@example.org", "Refund: paid twice")
 
 
 async def walk_along_the_edges(shop: Shop, kind: UUID) -> None:

@@ -1,0 +1,40 @@
+"""All people at once, in a thread with a loop of its own: the main thread starts and kills processes meanwhile."""
+
+import asyncio
+import random
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import uvloop
+
+from tests.faults.people import Diary, Person
+from tests.faults.town import Sale
+
+LEAVE_SECONDS = 60
+
+
+@contextmanager
+def crowd(
+    ports: dict[str, int], cookies: Sequence[str], sales: Sequence[Sale], *, seed: int, pace: float
+) -> Iterator[Diary]:
+    """One person for each cookie, who comes about every `pace` seconds; at the end of the block all go home."""
+    diary, closing, loop = Diary(), asyncio.Event(), uvloop.new_event_loop()
+    people = [
+        Person(ports, cookie, sales, random.Random(seed + number), diary, closing)
+        for number, cookie in enumerate(cookies)
+    ]
+
+    async def come_and_go() -> None:
+        async with asyncio.TaskGroup() as everybody:
+            for person in people:
+                everybody.create_task(person.live(pace))
+
+    with ThreadPoolExecutor(1) as thread:
+        visit = thread.submit(loop.run_until_complete, come_and_go())
+        try:
+            yield diary
+        finally:
+            loop.call_soon_threadsafe(closing.set)
+            visit.result(LEAVE_SECONDS)
+            loop.close()

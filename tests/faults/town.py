@@ -1,0 +1,102 @@
+"""What is sold while things fall apart: two pages in two currencies, much of it scarce; used by soak.py."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from events.models import Entry
+from shared.database import Sessions
+from tests import event_rows
+
+ROOM = 1_000_000
+SCARCE = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Sale:
+    """A ticket type: where it is sold, and the name of its field in the form."""
+
+    href: str
+    field: str
+
+
+async def found(sessions: Sessions) -> list[Sale]:
+    """One page takes euros and delayed methods, one pounds; holds last a minute; some tickets cost nothing."""
+    async with sessions.begin() as session:
+        return await _found(session)
+
+
+async def _found(session: AsyncSession) -> list[Sale]:
+    hall = await event_rows.add_page(session, "hall", hold_minutes=1, delayed_methods=True)
+    club = await event_rows.add_page(session, "club", hold_minutes=1, currency="GBP")
+    later = datetime.now(UTC) + timedelta(days=30)
+    concert = await event_rows.add_entry(session, hall, "concert", starts_at=later, capacity=ROOM)
+    recital = await event_rows.add_entry(session, hall, "recital", starts_at=later, capacity=SCARCE)
+    gig = await event_rows.add_entry(session, club, "gig", starts_at=later)
+    return [
+        await _sale(session, concert, cost=2000),
+        await _sale(session, concert, cost=3350),
+        await _sale(session, recital, cost=4505),
+        await _sale(session, recital, cost=1999, capacity=SCARCE),
+        await _sale(session, gig, cost=1250),
+        await _sale(session, gig, cost=799, capacity=SCARCE),
+        await _sale(session, gig, cost=0, capacity=ROOM),
+    ]
+
+
+async def _sale(session: AsyncSession, entry: Entry, **values: int) -> Sale:
+    page = "hall" if entry.slug != "gig" else "club"
+    kind = await event_rows.add_type(session, entry, **values)  # type: ignore[arg-type]
+    return Sale(f"/p/{page}/{entry.slug}", f"quantity-{kind.id}")
+
+
+async def add_places(sessions: Sessions) -> None:
+    """The organizer lets a few more in where all is taken, so that there are always last tickets to fight for."""
+    more = "UPDATE pools SET capacity = allocated + 3 WHERE capacity < :room AND allocated >= capacity"
+    async with sessions.begin() as session:
+        await session.execute(text(more), {"room": ROOM})
+
+
+_LAPSE = (
+    "WITH lapsed AS (UPDATE orders SET reserved_until = now() - interval '1 second'"
+    " WHERE id = :id AND state = 'pending' RETURNING id)"
+    " UPDATE tickets SET reserved_until = now() - interval '1 second'"
+    " WHERE state = 'reserved' AND order_id IN (SELECT id FROM lapsed)"
+)
+_LATER = (
+    "UPDATE orders SET releasing_until = NULL WHERE state = 'pending'",
+    "UPDATE checkout_attempts SET created_at = created_at - CAST(:by AS interval) WHERE state IN ('creating', 'open')",
+    "UPDATE webhook_events SET received_at = received_at - CAST(:by AS interval) WHERE processed_at IS NULL",
+    "UPDATE refunds SET next_try_at = next_try_at - CAST(:by AS interval) WHERE state IN ('due', 'sent')",
+    "UPDATE outgoing_mail SET next_try_at = next_try_at - CAST(:by AS interval) WHERE state = 'due'",
+)
+
+
+async def lapse(sessions: Sessions, *, share: float) -> None:
+    """The minute of some orders is over, as the clock would have it; one after the other, so that nobody waits long."""
+    async with sessions() as session:
+        chosen = text("SELECT id FROM orders WHERE state = 'pending' AND random() < :share")
+        ids = (await session.scalars(chosen, {"share": share})).all()
+    for order_id in ids:
+        async with sessions.begin() as session:
+            await session.execute(text(_LAPSE), {"id": order_id})
+
+
+async def pass_time(sessions: Sessions, by: timedelta) -> None:
+    """All holds are over, and what waits for a time has waited so much longer."""
+    await lapse(sessions, share=1)
+    for statement in _LATER:
+        async with sessions.begin() as session:
+            await session.execute(text(statement), {"by": by} if ":by" in statement else {})
+
+
+async def orders_over(sessions: Sessions, order_ids: list[str]) -> list[str]:
+    """Which of these orders nobody should be able to pay any more."""
+    over = (
+        "SELECT CAST(id AS text) FROM orders WHERE id = ANY(CAST(:ids AS uuid[]))"
+        " AND state NOT IN ('pending', 'processing')"
+    )
+    async with sessions() as session:
+        return list(await session.scalars(text(over), {"ids": order_ids}))
