@@ -16,6 +16,7 @@ import structlog
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from cart.books import fetch, post_open
 from cart.reconcile import books, disputes, money, orders, orphans
 from cart.reconcile import refunds as of_refunds
 from cart.reconcile import sessions as of_sessions
@@ -191,14 +192,18 @@ class Run:
         if account in self.report.silent:
             return
         try:
-            listed = await books.list_transactions(self.sessions, payments, account, self.scope)
+            since = await books.beginning(self.sessions, account, self.scope)
+            listed = await books.list_transactions(payments, account, since)
             self.report.compared["balance transactions"] += len(listed)
             await self._step(
                 partial(books.compare_transactions, account=account, listed=listed, scope=self.scope),
                 told=self._told(),
             )
+            if self.report.committed:  # what is young too: our own repairs have moved money just now
+                await fetch(self.sessions, payments, stripe_account=account, since=since)
+                await post_open(self.sessions, now=self.scope.now)
             self.report.differences += await books.compare_balance(
-                self.sessions, payments, account, self.scope, progress=self.progress
+                self.sessions, payments, account, self.scope, since=since, progress=self.progress
             )
         except (PaymentsUnavailable, PaymentsRefused) as error:
             self._note_silence(account, error)
