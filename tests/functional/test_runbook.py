@@ -1,4 +1,4 @@
-"""The runbook cannot rot: each of its commands is run as written, and what points into it finds its section (spec: F4)."""
+"""The runbook cannot rot: each command in it is run as written, what points into it finds its section (spec: F4)."""
 
 import asyncio
 import os
