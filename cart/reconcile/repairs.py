@@ -221,13 +221,13 @@ async def take_in_payout(sessions: Sessions, till: Till, *, facts: PayoutFacts, 
         return _noted(await apply_payout(session, facts, now=now))
 
 
-async def post_transaction(
-    sessions: Sessions, till: Till, *, facts: TransactionFacts, now: datetime
-) -> str:
+async def post_transaction(sessions: Sessions, till: Till, *, facts: TransactionFacts, now: datetime) -> str:
     """Post a movement to the ledger; one of ours that no attempt here led to goes to the orphans."""
     async with sessions.begin() as session:
         await books.mirror(session, [facts])
-        row = await session.get_one(BalanceTransaction, (facts.stripe_account, facts.id), with_for_update=True)
+        row = await session.get_one(
+            BalanceTransaction, (facts.stripe_account, facts.id), with_for_update=True
+        )
         if row.posted_at is None and not await books.post(session, [row], now=now):
             if row.category != CHARGE or not row.ours or await _has_attempt(session, facts):
                 raise NotRepaired("what it belongs to is not known here")

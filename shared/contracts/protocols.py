@@ -79,11 +79,9 @@ class CalendarService(Protocol):
 
     async def pending_tickets(self, session: AsyncSession, *, user_id: UUID) -> list[TicketDTO]:
         """The tickets in a user's cart, by page, start, type and id (spec: B6)."""
-        ...
 
     async def pending_count(self, session: AsyncSession, *, user_id: UUID) -> int:
         """How many tickets are in a user's cart; for the badge, so one cheap statement."""
-        ...
 
     async def set_pending_quantity(
         self, session: AsyncSession, *, user_id: UUID, ticket_type_id: UUID, quantity: int, now: datetime
@@ -94,13 +92,11 @@ class CalendarService(Protocol):
         `NotFound` for an unknown type, `Conflict` where more are asked for and it is not on sale, `SoldOut`
         where more are asked for than are left. Then nothing was changed.
         """
-        ...
 
     async def remove_pending_tickets(
         self, session: AsyncSession, *, user_id: UUID, page_id: UUID | None = None
     ) -> int:
         """Empty the cart, or a page's part of it; returns how many went."""
-        ...
 
     async def claim_tickets_for_order(
         self,
@@ -120,24 +116,20 @@ class CalendarService(Protocol):
         smallest or largest number is broken, and `SoldOut` with the lines that do not fit or are not on sale at `now`.
         Either way nothing was changed, so the caller's transaction may go on without a savepoint.
         """
-        ...
 
     async def confirm_tickets_for_order(self, session: AsyncSession, order_id: UUID) -> Confirmation:
         """`reserved` → `confirmed`, door codes made, once: a second call changes nothing (spec: B7).
 
         `CLOSED` where one of the order's entries or tickets is cancelled: then nothing was changed.
         """
-        ...
 
     async def release_tickets_for_order(self, session: AsyncSession, order_id: UUID) -> int:
         """`reserved` → `pending`: stock back, tickets back in the cart (spec: B9); returns how many."""
-        ...
 
     async def hold_tickets_until(
         self, session: AsyncSession, order_id: UUID, *, reserved_until: datetime | None
     ) -> None:
         """Move the hold of an order's reserved tickets (UTC); None = no clock, while money is on its way."""
-        ...
 
     async def cancel_tickets(
         self, session: AsyncSession, order_id: UUID, *, ticket_ids: Sequence[UUID]
@@ -146,11 +138,9 @@ class CalendarService(Protocol):
 
         Tickets of other orders, and those that hold no stock any more, are left alone.
         """
-        ...
 
     async def block_tickets_for_order(self, session: AsyncSession, order_id: UUID, *, blocked: bool) -> int:
         """Put the overlay of a dispute on an order's tickets, or take it off; returns how many changed (spec: H4)."""
-        ...
 
     async def orders_of_cancelled_entries(
         self, session: AsyncSession, *, after: UUID | None = None, limit: int
@@ -159,61 +149,49 @@ class CalendarService(Protocol):
 
         `after` continues behind an order: one whose turn has not come keeps no other from it.
         """
-        ...
 
     async def orders_holding_tickets(
         self, session: AsyncSession, *, after: UUID | None, limit: int
     ) -> list[UUID]:
         """Ids of orders that hold stock, in their order, beginning after one; for the reconciler (spec: H1)."""
-        ...
 
     async def stock_differences(self, session: AsyncSession) -> list[StockDifferenceDTO]:
         """Pools whose counter is not the number of tickets that hold a place in it (spec: H1)."""
-        ...
 
     async def recount_pools(self, session: AsyncSession, pool_ids: Sequence[UUID]) -> int:
         """Set these pools to what their tickets hold; returns how many were wrong."""
-        ...
 
     async def get_tickets_for_order(self, session: AsyncSession, order_id: UUID) -> list[TicketDTO]:
         """The tickets of one order with their states (spec: B14)."""
-        ...
 
     async def get_tickets_for_orders(
         self, session: AsyncSession, order_ids: Sequence[UUID]
     ) -> dict[UUID, list[TicketDTO]]:
         """The same for many orders in one statement; every id asked for is a key."""
-        ...
 
     async def lapsed_orders(
         self, session: AsyncSession, *, ticket_type_ids: Sequence[UUID], now: datetime, limit: int = 5
     ) -> list[UUID]:
         """Orders whose hold on these types' pools lapsed before `now`, oldest first: candidates for release."""
-        ...
 
     async def get_pages(self, session: AsyncSession, page_ids: Sequence[UUID]) -> dict[UUID, PageDTO]:
         """Pages by id; unknown ids are absent."""
-        ...
 
     async def get_page_by_slug(self, session: AsyncSession, slug: str) -> PageDTO | None:
         """A page by its address."""
-        ...
 
     async def pages_of_member(
         self, session: AsyncSession, *, user_id: UUID
     ) -> list[tuple[PageDTO, PageRole]]:
         """The pages a user works for, by name."""
-        ...
 
     async def members_of_pages(
         self, session: AsyncSession, page_ids: Sequence[UUID]
     ) -> list[tuple[UUID, UUID, PageRole]]:
         """Who works for these pages: page, user, role, by page and user."""
-        ...
 
     async def orders_by_ticket_code(self, session: AsyncSession, *, page_id: UUID, code: str) -> list[UUID]:
         """Orders on this page that hold the ticket with this door code; for the organizer's search."""
-        ...
 
 
 class CartService(Protocol):
@@ -221,19 +199,15 @@ class CartService(Protocol):
 
     async def cart_summary(self, session: AsyncSession, *, user_id: UUID) -> CartSummaryDTO:
         """Lines, counts and totals of a user's cart (spec: B10)."""
-        ...
 
     async def badge_count(self, session: AsyncSession, *, user_id: UUID) -> int:
         """The number on the cart's badge, in as few statements as there are kinds."""
-        ...
 
     async def entry_sales(self, session: AsyncSession, *, page_id: UUID) -> Mapping[UUID, EntrySalesDTO]:
         """Revenue and paid orders per entry of a page."""
-        ...
 
     async def open_holds(self, session: AsyncSession, *, user_id: UUID) -> list[HoldDTO]:
         """The user's orders that hold stock and are not paid yet, newest first, in one statement."""
-        ...
 
 
 class PaymentsUnavailable(AppError):
@@ -299,26 +273,21 @@ class Payments(Protocol):
 
         `replaces`: a customer of theirs that was deleted at Stripe; it gets one successor.
         """
-        ...
 
     async def create_checkout_session(self, request: CheckoutRequest) -> SessionFacts:
         """The one place a Checkout session is made (spec: F1); replays `request` under its stored key.
 
         Raises `CustomerGone` where the request's customer was deleted at Stripe.
         """
-        ...
 
     async def retrieve_session(self, session_id: str, *, stripe_account: str) -> SessionFacts | None:
         """What Stripe says of a session now; None where it does not know the id."""
-        ...
 
     async def find_session(self, request: CheckoutRequest, *, created_after: datetime) -> SessionFacts | None:
         """The session of an attempt too old to be replayed; None where it was never made."""
-        ...
 
     async def expire_session(self, session_id: str, *, stripe_account: str) -> SessionFacts:
         """Expire the session if it is open; answers the session as it then stands, whatever that is."""
-        ...
 
     async def refund(
         self,
@@ -333,75 +302,58 @@ class Payments(Protocol):
 
         Raises `ChargeDisputed` where the payment is disputed.
         """
-        ...
 
     async def session_of_intent(self, payment_intent: str, *, stripe_account: str) -> SessionFacts | None:
         """The Checkout session that a payment intent belongs to, with the intent's status; None where there is none."""
-        ...
 
     async def retrieve_dispute(self, dispute_id: str, *, stripe_account: str) -> DisputeFacts | None:
         """A dispute as it stands, with its balance transactions."""
-        ...
 
     async def retrieve_payout(self, payout_id: str, *, stripe_account: str) -> PayoutFacts | None:
         """A payout as it stands."""
-        ...
 
     def sessions(self, *, stripe_account: str, since: datetime) -> AsyncIterator[SessionFacts]:
         """All Checkout sessions that pay, made since (UTC), newest first, each with its intent's status (spec: E3)."""
-        ...
 
     def intents(self, *, stripe_account: str, since: datetime) -> AsyncIterator[IntentFacts]:
         """All payment intents made since, newest first."""
-        ...
 
     def charges(self, *, stripe_account: str, since: datetime) -> AsyncIterator[ChargeFacts]:
         """All charges made since, newest first."""
-        ...
 
     def refunds(
         self, *, stripe_account: str, since: datetime | None = None, payment_intent: str | None = None
     ) -> AsyncIterator[RefundFacts]:
         """All refunds made since, or those of one payment, newest first."""
-        ...
 
     def disputes(self, *, stripe_account: str, since: datetime) -> AsyncIterator[DisputeFacts]:
         """All disputes opened since, newest first."""
-        ...
 
     def payouts(self, *, stripe_account: str, since: datetime) -> AsyncIterator[PayoutFacts]:
         """All payouts made since, newest first."""
-        ...
 
     def transactions(
         self, *, stripe_account: str, since: datetime | None = None, payout: str | None = None
     ) -> AsyncIterator[TransactionFacts]:
         """All balance transactions made since, or those that a payout contains, newest first."""
-        ...
 
     async def balance(self, *, stripe_account: str) -> dict[str, int]:
         """What the account holds now, available and pending together: minor units by currency, upper case."""
-        ...
 
     async def clock_difference(self) -> float:
         """Seconds that our clock is ahead of Stripe's (negative: behind); signatures are refused beyond 300.
 
         Raises `KeyRefused` where Stripe does not accept our key.
         """
-        ...
 
     async def webhook_endpoints(self) -> list[EndpointFacts]:
         """The addresses that Stripe sends events to."""
-        ...
 
     def ping(self) -> tuple[bytes, str]:
         """An event of our own type `tillgate.ping` and its signature, as Stripe would send it to our webhook."""
-        ...
 
     def read_event(self, body: bytes, signature: str | None) -> EventFacts:
         """Verify a webhook's bytes against every signing secret; raises `SignatureInvalid`."""
-        ...
 
     def read_stored_event(self, body: bytes) -> EventFacts:
         """Read an event from our own inbox; its signature was verified when it came in."""
-        ...
