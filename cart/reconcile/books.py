@@ -2,14 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
-from sqlalchemy import exists, select
+from sqlalchemy import case, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart.attempts import CLOCK_SKEW
-from cart.models import Payment
+from cart.ledger import STRIPE_BALANCE
+from cart.models import LedgerTransfer, Payment
 from cart.posting import CHARGE
 from cart.reconcile import repairs
 from cart.reconcile.differences import Difference, Kind, Scope
@@ -58,13 +59,17 @@ def _words(status: str, amount: int, currency: str) -> str:
     return f"{status.replace('_', ' ')}, {format_minor(amount, currency)}"
 
 
-async def list_transactions(
-    sessions: Sessions, payments: Payments, account: str, scope: Scope
-) -> dict[str, TransactionFacts]:
-    """The movements of an account since the scope's beginning; all of them where we have none yet."""
+async def beginning(sessions: Sessions, account: str, scope: Scope) -> datetime | None:
+    """Since when movements are listed: the scope's beginning, or all (None) where we have none of this account yet."""
     async with sessions.reading() as session:
         begun = await session.scalar(select(exists().where(BalanceTransaction.stripe_account == account)))
-    since = scope.since if begun else None
+    return scope.since if begun else None
+
+
+async def list_transactions(
+    payments: Payments, account: str, since: datetime | None
+) -> dict[str, TransactionFacts]:
+    """The movements of an account since a moment, by Stripe's ids."""
     return {one.id: one async for one in payments.transactions(stripe_account=account, since=since)}
 
 
@@ -118,7 +123,13 @@ def _not_at_stripe(row: BalanceTransaction) -> Difference:
 
 
 async def compare_balance(
-    sessions: Sessions, payments: Payments, account: str, scope: Scope, *, progress: Progress
+    sessions: Sessions,
+    payments: Payments,
+    account: str,
+    scope: Scope,
+    *,
+    since: datetime | None,
+    progress: Progress,
 ) -> list[Difference]:
     """The ledger's balance of an account against Stripe's, in each currency; what is not posted yet is reckoned in.
 
@@ -126,7 +137,7 @@ async def compare_balance(
     """
     for _ in range(TRIES):
         before = await payments.balance(stripe_account=account)
-        listed = await list_transactions(sessions, payments, account, scope)
+        listed = await list_transactions(payments, account, since)
         async with sessions() as session:
             # one moment: what is posted while we add up must not be counted twice, nor left out
             await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
@@ -156,9 +167,7 @@ async def _expected(
 ) -> dict[str, int]:
     """What Stripe's balance should be, by currency: the ledger's, and what it will be once all of this is posted."""
     sums: dict[str, int] = defaultdict(int)
-    for (of_account, currency), amount in (await ledger_balance(session)).items():
-        if of_account == account:
-            sums[currency] += amount
+    sums.update(await _ledger(session, account))
     waiting = await _not_posted_yet(session, account, listed)
     for one in waiting:
         sums[one.currency] += one.net
@@ -168,6 +177,22 @@ async def _expected(
         if payment.payment_intent in announced or payment.created_at > scope.now - BOOKED_LATE:
             sums[payment.currency] -= payment.amount
     return sums
+
+
+async def _ledger(session: AsyncSession, account: str) -> dict[str, int]:
+    """The ledger's own balance of a Stripe account, minor units by currency."""
+    change = case(
+        (LedgerTransfer.debit == STRIPE_BALANCE, LedgerTransfer.amount), else_=-LedgerTransfer.amount
+    )
+    rows = await session.execute(
+        select(LedgerTransfer.currency, func.sum(change))
+        .where(
+            LedgerTransfer.stripe_account == account,
+            or_(LedgerTransfer.debit == STRIPE_BALANCE, LedgerTransfer.credit == STRIPE_BALANCE),
+        )
+        .group_by(LedgerTransfer.currency)
+    )
+    return {currency: int(amount) for currency, amount in rows}
 
 
 async def _not_posted_yet(
