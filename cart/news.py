@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart.disputes import apply_dispute
 from cart.models import Payment
+from cart.payouts import apply_payout
 from cart.refund_news import apply_refunds
 from cart.settle import Settled, settle
 from cart.till import Till
@@ -83,6 +84,12 @@ async def _dispute(sessions: Sessions, till: Till, event: EventFacts) -> News:
     return News(event, session=session, dispute=dispute)
 
 
+async def _payout(_sessions: Sessions, till: Till, event: EventFacts) -> News:
+    """The payout as it stands."""
+    found = await till.payments.retrieve_payout(event.subject_id, stripe_account=event.stripe_account)
+    return News(event, payout=found)
+
+
 async def _payment(session: AsyncSession, event: EventFacts) -> Payment | None:
     payment: Payment | None = await session.scalar(
         select(Payment).where(
@@ -138,8 +145,15 @@ async def _apply_dispute(session: AsyncSession, till: Till, news: News, now: dat
     return await apply_dispute(session, till, news.dispute, now=now)
 
 
+async def _apply_payout(session: AsyncSession, _till: Till, news: News, now: datetime) -> str:
+    if news.payout is None:
+        return Settled.UNMATCHED
+    return await apply_payout(session, news.payout, now=now)
+
+
 _SETTLING, _FAILING = Handler(_session, _settle), Handler(_session, _settle_failed)
 _REFUNDING, _DISPUTING = Handler(_refunds, _apply_refunds), Handler(_dispute, _apply_dispute)
+_PAYING_OUT = Handler(_payout, _apply_payout)
 
 HANDLERS = {
     "checkout.session.completed": _SETTLING,
@@ -156,6 +170,8 @@ HANDLERS = {
     "charge.dispute.funds_withdrawn": _DISPUTING,
     "charge.dispute.funds_reinstated": _DISPUTING,
     "charge.dispute.closed": _DISPUTING,
+    "payout.paid": _PAYING_OUT,
+    "payout.failed": _PAYING_OUT,
 }
 """By event type: those that the endpoint at Stripe should be set to send. Any other is stored and ignored."""
 
