@@ -5,9 +5,10 @@ from uuid import UUID
 
 from jinja2 import Environment
 from quart import Response
+from sqlalchemy import select
 
 from cart.disputes import apply_dispute
-from cart.models import Order, WebhookEvent
+from cart.models import Order, Refund, WebhookEvent
 from events.models import Entry, Page, TicketType
 from shared import mail
 from shared.contracts.states import EntryState, OrderState, PageRole
@@ -137,9 +138,11 @@ async def walk_as_the_operator(shop: Shop) -> None:
         )
     await read(operator, "/operator/events", "payout.paid", "Waits")
     await read(operator, "/operator/events/evt_1", "payout.paid", "Process again")
-    page = await read(operator, "/operator/refunds", "€15.00")
-    order_id = page.partition("/operator/orders/")[2].partition('"')[0]
-    await read(operator, f"/operator/orders/{order_id}", "At Stripe", "Checkout session")
+    async with shop.database.sessions.begin() as session:
+        refund = (await session.scalars(select(Refund).where(Refund.state == "due").limit(1))).one()
+        refund.state = "failed"
+    await read(operator, "/operator/refunds", "A refund failed", f"/operator/orders/{refund.order_id}")
+    await read(operator, f"/operator/orders/{refund.order_id}", "Try again", "Refund: ", "Checkout session")
 
 
 async def walk_along_the_edges(shop: Shop, kind: UUID) -> None:
