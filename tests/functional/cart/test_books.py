@@ -3,7 +3,6 @@
 The peers' pain behind it: books are reconciled by hand, and the net of a sale is unknown (Attendize 1071, alf.io 1299).
 """
 
-from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -22,6 +21,7 @@ from cart.refunding import refund_items
 from cart.refunds import RefundReason
 from events.models import TicketType
 from shared.contracts.facts import TransactionFacts
+from tests import ledger_sums
 from tests.cart_world import World
 
 
@@ -31,39 +31,24 @@ async def post(world: World) -> int:
 
 
 async def sums(world: World, *, page_id: UUID | None = None, currency: str = "EUR") -> dict[str, int]:
-    """What stands on each account, debits minus credits, without those at nothing; of all, or of one page."""
-    found: Counter[str] = Counter()
-    async with world.sessions() as session:
-        for row in await session.scalars(select(LedgerTransfer).where(LedgerTransfer.currency == currency)):
-            if page_id in (None, row.page_id):
-                found[row.debit] += row.amount
-                found[row.credit] -= row.amount
-    return {account: amount for account, amount in found.items() if amount}
+    """What stands on each account."""
+    return await ledger_sums.sums(world.sessions, page_id=page_id, currency=currency)
 
 
 async def agrees(world: World) -> bool:
     """Whether the ledger's balance is Stripe's, in every currency and account."""
     for account in ("", "acct_hall"):
         at_stripe = await world.payments.balance(stripe_account=account)
-        async with world.sessions() as session:
-            rows = await session.scalars(
-                select(LedgerTransfer).where(LedgerTransfer.stripe_account == account)
-            )
-            ours: Counter[str] = Counter()
-            for row in rows:
-                ours[row.currency] += row.amount * (
-                    (row.debit == "stripe_balance") - (row.credit == "stripe_balance")
-                )
-        if any(ours[currency] != at_stripe.get(currency, 0) for currency in {*ours, *at_stripe}):
-            return False
+        for currency in ("EUR", "USD"):
+            ours = await ledger_sums.sums(world.sessions, currency=currency, stripe_account=account)
+            if ours.get("stripe_balance", 0) != at_stripe.get(currency, 0):
+                return False
     return True
 
 
 async def waiting(world: World) -> int:
     """Transactions that are not in the ledger yet."""
-    async with world.sessions() as session:
-        rows = await session.scalars(select(BalanceTransaction).where(BalanceTransaction.posted_at.is_(None)))
-        return len(rows.all())
+    return await ledger_sums.not_posted(world.sessions)
 
 
 async def page_of(world: World, type_id: UUID) -> UUID:
