@@ -37,7 +37,7 @@ async def paid(road: Road, quantity: int = 2) -> tuple[UUID, str]:
 
 
 async def test_sold_refunded_disputed_and_paid_out(road: Road) -> None:
-    """Twice 25.00 less 0.62; 5.00 back by hand, which fails; a dispute of 25.00, won; the rest to the bank (spec: E4)."""
+    """Twice 25.00 less 0.62; 5.00 back by hand, which fails; a dispute of 25.00, won; then to the bank (spec: E4)."""
     _, refunded = await paid(road)
     _, disputed = await paid(road)
     await post(road)
