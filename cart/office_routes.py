@@ -18,13 +18,9 @@ from shared.contracts.dtos import PageDTO
 from shared.contracts.states import OrderState
 from shared.errors import AppError, Invalid
 from shared.identity.guard import CurrentUser, require_user
-from shared.ids import new_id, parse_id
+from shared.ids import new_id, parse_id, parse_ids
 from shared.money import format_minor, read_minor, whole
 from shared.web import db_session, now, see_other, shop
-
-
-class NoTickets(Invalid):
-    """Please choose at least one ticket."""
 
 
 class NoAmount(Invalid):
@@ -111,9 +107,9 @@ async def organizer_refund(page: str, order_id: UUID) -> ResponseReturnValue:
 async def _confirm(page: PageDTO, order_id: UUID) -> ResponseReturnValue:
     session, calendar = db_session(), shop().services.calendar
     detail = await office.order_detail(session, calendar, page_id=page.id, order_id=order_id)
-    chosen = _ids(request.args.getlist("item"))
+    chosen = parse_ids(request.args.getlist("item"))
     if not chosen:
-        raise NoTickets
+        raise refunding.NoTickets
     plan = await refunding.plan_refund(
         session, calendar, order=detail.order, lines=detail.lines, item_ids=chosen
     )
@@ -164,9 +160,9 @@ async def refund_as_organizer(page: str, order_id: UUID) -> ResponseReturnValue:
 
 async def _cancel_tickets(page: PageDTO, order_id: UUID, actor: str) -> str:
     form = await request.form
-    chosen = _ids(form.getlist("item"))
+    chosen = parse_ids(form.getlist("item"))
     if not chosen:
-        raise NoTickets
+        raise refunding.NoTickets
     plan = await refunding.refund_items(
         db_session(),
         till(),
@@ -179,7 +175,7 @@ async def _cancel_tickets(page: PageDTO, order_id: UUID, actor: str) -> str:
         seen=whole(form.get("seen", "")),
     )
     if not plan.tickets:
-        return "These tickets were cancelled already. Nothing more was refunded."
+        return "None of these tickets can be cancelled any more. Nothing was refunded."
     number = f"{len(plan.tickets)} ticket{'' if len(plan.tickets) == 1 else 's'} cancelled"
     if not plan.amount:
         return f"{number}."
@@ -232,18 +228,13 @@ async def _decide(page: PageDTO, order_id: UUID, actor: str) -> str:
             session, **about, page_id=page.id, text=form.get("note", ""), actor=actor, now=now()
         )
         return "Noted. This refund no longer waits for a decision."
-    chosen = _ids(form.getlist("item")) if action == "allocate" else []
+    chosen = parse_ids(form.getlist("item")) if action == "allocate" else []
     if action == "allocate" and not chosen:
-        raise NoTickets
+        raise refunding.NoTickets
     await decisions.allocate(
         session, till(), **about, item_ids=chosen, page_id=page.id, actor=actor, now=now()
     )
     return "Noted. The tickets are cancelled." if chosen else "Noted. All tickets stay valid."
-
-
-def _ids(texts: list[str]) -> list[UUID]:
-    """What of a form's texts are ids."""
-    return [item for text in texts if (item := parse_id(text)) is not None]
 
 
 @blueprint.get("/organizer/<page>/orders/<uuid:order_id>/evidence.json")

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from sqlalchemy import exists, select
@@ -59,13 +59,17 @@ def _words(status: str, amount: int, currency: str) -> str:
     return f"{status.replace('_', ' ')}, {format_minor(amount, currency)}"
 
 
-async def list_transactions(
-    sessions: Sessions, payments: Payments, account: str, scope: Scope
-) -> dict[str, TransactionFacts]:
-    """The movements of an account since the scope's beginning; all of them where we have none yet."""
+async def beginning(sessions: Sessions, account: str, scope: Scope) -> datetime | None:
+    """Since when movements are listed: the scope's beginning, or all (None) where we have none of this account yet."""
     async with sessions.reading() as session:
         begun = await session.scalar(select(exists().where(BalanceTransaction.stripe_account == account)))
-    since = scope.since if begun else None
+    return scope.since if begun else None
+
+
+async def list_transactions(
+    payments: Payments, account: str, since: datetime | None
+) -> dict[str, TransactionFacts]:
+    """The movements of an account since a moment, by Stripe's ids."""
     return {one.id: one async for one in payments.transactions(stripe_account=account, since=since)}
 
 
@@ -119,7 +123,13 @@ def _not_at_stripe(row: BalanceTransaction) -> Difference:
 
 
 async def compare_balance(
-    sessions: Sessions, payments: Payments, account: str, scope: Scope, *, progress: Progress
+    sessions: Sessions,
+    payments: Payments,
+    account: str,
+    scope: Scope,
+    *,
+    since: datetime | None,
+    progress: Progress,
 ) -> list[Difference]:
     """The ledger's balance of an account against Stripe's, in each currency; what is not posted yet is reckoned in.
 
@@ -127,7 +137,7 @@ async def compare_balance(
     """
     for _ in range(TRIES):
         before = await payments.balance(stripe_account=account)
-        listed = await list_transactions(sessions, payments, account, scope)
+        listed = await list_transactions(payments, account, since)
         async with sessions() as session:
             # one moment: what is posted while we add up must not be counted twice, nor left out
             await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})

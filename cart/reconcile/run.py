@@ -16,7 +16,8 @@ import structlog
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cart.reconcile import disputes, money, orders, orphans
+from cart.books import fetch, post_open
+from cart.reconcile import books, disputes, money, orders, orphans
 from cart.reconcile import refunds as of_refunds
 from cart.reconcile import sessions as of_sessions
 from cart.reconcile.differences import Difference, NotRepaired, Scope
@@ -44,6 +45,7 @@ OF_ACCOUNT = (
     of_refunds.compare_refunds,
     of_refunds.compare_own_refunds,
     disputes.compare_disputes,
+    books.compare_payouts,
     orphans.compare_orphans,
 )
 OF_SHOP = (orders.compare_held, orders.compare_paid, disputes.compare_blocked, orders.compare_pools)
@@ -59,8 +61,13 @@ class Report:
     id: UUID = field(default_factory=new_id)
     compared: Counter[str] = field(default_factory=Counter)
     differences: list[Difference] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
+    silent: dict[str, str] = field(default_factory=dict)
     """Accounts that could not be looked at, and why."""
+
+    @property
+    def errors(self) -> list[str]:
+        """The same in words."""
+        return [f"{account or 'the platform’s account'}: {why}" for account, why in self.silent.items()]
 
 
 async def reconcile(
@@ -121,6 +128,8 @@ async def carry_out(
     for account in every_account:
         await run.compare_account(account)
     await run.compare_shop()
+    for account in every_account:
+        await run.compare_books(account)
     async with sessions.begin() as session:
         took = timedelta(seconds=time.monotonic() - started)
         await note_end(session, report, at=report.started_at + took)
@@ -161,13 +170,11 @@ class Run:
 
     async def compare_account(self, account: str) -> None:
         """Stripe's lists against our rows. An account that does not answer stops no other."""
+        payments = self.till.payments
         try:
-            listed = await list_account(
-                self.sessions, self.till.payments, account, self.scope, progress=self.progress
-            )
+            listed = await list_account(self.sessions, payments, account, self.scope, progress=self.progress)
         except (PaymentsUnavailable, PaymentsRefused) as error:
-            name = account or "the platform's account"
-            self.report.errors.append(f"{name}: {error.message} {error.details.get('reason', '')}".strip())
+            self._note_silence(account, error)
             return
         self.report.compared.update(listed.counts() | {"foreign": listed.foreign(self.scope)})
         for compare in OF_ACCOUNT:
@@ -179,13 +186,48 @@ class Run:
         for compare in OF_SHOP:
             await self._step(partial(compare, calendar=self.till.calendar, scope=self.scope))
 
-    async def _step(self, compare: Callable[[AsyncSession], Awaitable[list[Difference]]]) -> None:
+    async def compare_books(self, account: str) -> None:
+        """Movements and balance: last, for what was repaired before has moved money and made payments known."""
+        payments = self.till.payments
+        if account in self.report.silent:
+            return
+        try:
+            since = await books.beginning(self.sessions, account, self.scope)
+            listed = await books.list_transactions(payments, account, since)
+            self.report.compared["balance transactions"] += len(listed)
+            await self._step(
+                partial(books.compare_transactions, account=account, listed=listed, scope=self.scope),
+                told=self._told(),
+            )
+            if self.report.committed:  # what is young too: our own repairs have moved money just now
+                await fetch(self.sessions, payments, stripe_account=account, since=since)
+                await post_open(self.sessions, now=self.scope.now)
+            self.report.differences += await books.compare_balance(
+                self.sessions, payments, account, self.scope, since=since, progress=self.progress
+            )
+        except (PaymentsUnavailable, PaymentsRefused) as error:
+            self._note_silence(account, error)
+
+    def _note_silence(self, account: str, error: AppError) -> None:
+        reason = error.details.get("reason", "")
+        self.report.silent[account] = f"{error.message} {reason}".strip()
+
+    def _told(self) -> frozenset[str]:
+        """Payments that something was said about already: that their movements are missing only follows from it."""
+        return frozenset(one.payment_intent for one in self.report.differences if one.payment_intent)
+
+    async def _step(
+        self,
+        compare: Callable[[AsyncSession], Awaitable[list[Difference]]],
+        *,
+        told: frozenset[str] = frozenset(),
+    ) -> None:
         async with self.sessions.reading() as session:
             found = await compare(session)
         for difference in found:
             if self.report.committed and difference.repair is not None:
                 await self._repair(difference)
-        self.report.differences += found
+        self.report.differences += [one for one in found if one.payment_intent not in told]
 
     async def _repair(self, difference: Difference) -> None:
         """One that fails stops no other; it is found again by the next run."""

@@ -21,7 +21,12 @@ from tests.support import Browser, browser
 
 COUNTED = ("rate_limits",)  # whoever asks is counted, before it is known who it is
 UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
-SAMPLE = {"order_id": str(new_id()), "ticket_id": str(new_id()), "filename": "icon.svg"}
+SAMPLE = {
+    "order_id": str(new_id()),
+    "ticket_id": str(new_id()),
+    "run_id": str(new_id()),
+    "filename": "icon.svg",
+}
 
 
 def address(rule: Rule, values: dict[str, str] | None = None) -> str:
@@ -130,6 +135,7 @@ SOMEBODYS = {
     "cart.organizer_money_rows": "page",
     "cart.organizer_money_file": "page",
     "cart.organizer_payout": "payout",
+    "cart.organizer_books": "page",
     "cart.refund": "order_id",
     "cart.give_back": "order_id",
     "cart.organizer_refund": "order_id",
@@ -225,11 +231,12 @@ async def test_organizers_see_their_own_page_only(shop: Shop) -> None:
     for role, status in ((PageRole.OWNER, 200), (PageRole.STAFF, 200), (PageRole.DOOR, 404)):
         worker = await shop.buyer(f"{role}@example.org")
         await employ(shop, worker, hall, role)
-        for path in ("", "/orders", f"/orders/{orders['hall']}"):
+        for path in ("", "/orders", f"/orders/{orders['hall']}", "/books"):
             assert (await worker.get(f"/organizer/hall{path}")).status_code == status, (role, path)
         for path in (
             "/club",
             "/club/orders",
+            "/club/books",
             f"/club/orders/{orders['club']}",
             f"/hall/orders/{orders['club']}",
         ):
