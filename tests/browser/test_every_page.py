@@ -110,6 +110,7 @@ async def test_pages_after_buying(shop: RunningShop, visit: Visit) -> None:
     cancel = f"{office}/entries/{sale.href.rpartition('/')[2]}/cancel"
     await open_and_look(buyer, f"/orders/{order}", "/orders", "/organizer", office, cancel)
     await open_and_look(buyer, f"{office}/orders", f"{office}/orders/{order}", f"{office}/orders?q=nobody")
+    await open_and_look(buyer, f"{office}/money", f"{office}/money/net", f"{office}/money?from=soon")
 
 
 async def test_pages_of_the_operator(shop: RunningShop, visit: Visit) -> None:
