@@ -1,18 +1,20 @@
-# make demo · test · check · bench · lock. Each brings up what it needs; once all is there, nothing asks the network.
+# make demo · test · check · bench · soak · lock. Each brings up what it needs; once all is there, nothing asks the network.
 # Needs git, make and Python 3.11 or later. ARGS goes to the program: make demo ARGS='--port 9000', make test ARGS='-k cart'.
 
 PYTHON_CANDIDATES := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate
 ARGS ?=
+MINUTES ?= 30
 
-.PHONY: help demo test check bench lock setup chromium
+.PHONY: help demo test check bench soak lock setup chromium
 
 help:
 	@echo "make demo    a whole shop on this machine, with payments and mail that leave it alone"
 	@echo "make test    all tests, on two processes"
 	@echo "make check   style, types and walls"
 	@echo "make bench   what a page, a purchase, a rush and a claim cost"
+	@echo "make soak    people buy while everything fails, MINUTES=30 of it; then the books must balance"
 	@echo "make lock    pin the newest allowed versions of everything"
 
 demo: setup
@@ -29,6 +31,9 @@ check: setup
 
 bench: setup
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+soak: setup
+	@$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) $(ARGS)
 
 lock: setup
 	$(COMPILE) pyproject.toml --group demo --group dev --upgrade -o requirements.lock

@@ -21,7 +21,14 @@ class Process(Protocol):
 
 def init_app(app: Tillgate) -> None:
     """Fill services.cart, register the pages and the due work."""
-    from cart import api, office_routes, operator_routes, routes, webhooks  # noqa: F401 - registers on the blueprint
+    from cart import (  # noqa: F401 - each registers on the blueprint
+        api,
+        money_routes,
+        office_routes,
+        operator_routes,
+        routes,
+        webhooks,
+    )
     from cart.reconcile import office_routes as books_routes  # noqa: F401
 
     app.services.cart = SqlCartService(app.services)

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart.disputes import apply_dispute
 from cart.models import Payment
+from cart.payouts import apply_payout
 from cart.refund_news import apply_refunds
 from cart.settle import Settled, settle
 from cart.till import Till
@@ -40,13 +41,9 @@ Apply = Callable[[AsyncSession, Till, News, datetime], Awaitable[str]]
 class Handler:
     """`fetch` asks Stripe, with no transaction open; `apply` runs inside one and returns what it did, in a word."""
 
-    fetch: Fetch
+    fetch: Fetch | None
+    """None where the event itself holds all that is needed: its session."""
     apply: Apply
-
-
-async def _session(_sessions: Sessions, _till: Till, event: EventFacts) -> News:
-    """The session stands in the event itself."""
-    return News(event, session=event.session)
 
 
 async def _intent(_sessions: Sessions, till: Till, event: EventFacts) -> News:
@@ -81,6 +78,12 @@ async def _dispute(sessions: Sessions, till: Till, event: EventFacts) -> News:
     session = await _unknown_payment(sessions, till, event)
     dispute = await till.payments.retrieve_dispute(event.subject_id, stripe_account=event.stripe_account)
     return News(event, session=session, dispute=dispute)
+
+
+async def _payout(_sessions: Sessions, till: Till, event: EventFacts) -> News:
+    """The payout as it stands."""
+    found = await till.payments.retrieve_payout(event.subject_id, stripe_account=event.stripe_account)
+    return News(event, payout=found)
 
 
 async def _payment(session: AsyncSession, event: EventFacts) -> Payment | None:
@@ -138,8 +141,15 @@ async def _apply_dispute(session: AsyncSession, till: Till, news: News, now: dat
     return await apply_dispute(session, till, news.dispute, now=now)
 
 
-_SETTLING, _FAILING = Handler(_session, _settle), Handler(_session, _settle_failed)
+async def _apply_payout(session: AsyncSession, _till: Till, news: News, now: datetime) -> str:
+    if news.payout is None:
+        return Settled.UNMATCHED
+    return await apply_payout(session, news.payout, now=now)
+
+
+_SETTLING, _FAILING = Handler(None, _settle), Handler(None, _settle_failed)
 _REFUNDING, _DISPUTING = Handler(_refunds, _apply_refunds), Handler(_dispute, _apply_dispute)
+_PAYING_OUT = Handler(_payout, _apply_payout)
 
 HANDLERS = {
     "checkout.session.completed": _SETTLING,
@@ -156,6 +166,8 @@ HANDLERS = {
     "charge.dispute.funds_withdrawn": _DISPUTING,
     "charge.dispute.funds_reinstated": _DISPUTING,
     "charge.dispute.closed": _DISPUTING,
+    "payout.paid": _PAYING_OUT,
+    "payout.failed": _PAYING_OUT,
 }
 """By event type: those that the endpoint at Stripe should be set to send. Any other is stored and ignored."""
 
@@ -171,4 +183,4 @@ def _leave(result: str) -> Handler:
     async def apply(_session: AsyncSession, _till: Till, _news: News, _now: datetime) -> str:
         return result
 
-    return Handler(_session, apply)
+    return Handler(None, apply)

@@ -9,6 +9,7 @@ from quart.typing import ResponseReturnValue
 from quart_rate_limiter import rate_limit
 
 from cart import decisions, office, office_words, refunding
+from cart.books_views import MONEY_WORDS, money_of_order
 from cart.evidence import evidence
 from cart.evidence_pdf import render as draw
 from cart.refunds import RefundReason
@@ -17,20 +18,16 @@ from shared.contracts.dtos import PageDTO
 from shared.contracts.states import OrderState
 from shared.errors import AppError, Invalid
 from shared.identity.guard import CurrentUser, require_user
-from shared.ids import new_id, parse_id
+from shared.ids import new_id, parse_id, parse_ids
 from shared.money import format_minor, read_minor, whole
 from shared.web import db_session, now, see_other, shop
-
-
-class NoTickets(Invalid):
-    """Please choose at least one ticket."""
 
 
 class NoAmount(Invalid):
     """Please enter an amount, such as 12.50."""
 
 
-async def _seller(page: str) -> tuple[CurrentUser, PageDTO]:
+async def seller(page: str) -> tuple[CurrentUser, PageDTO]:
     """Who is asking and the page whose sales they see. Raises NotFound for any other."""
     user = await require_user()
     shown = await office.page_for_seller(db_session(), shop().services.calendar, user_id=user.id, slug=page)
@@ -40,7 +37,7 @@ async def _seller(page: str) -> tuple[CurrentUser, PageDTO]:
 @blueprint.get("/organizer/<page>/orders")
 async def organizer_orders(page: str) -> ResponseReturnValue:
     """A page's orders, searched by e-mail, number or ticket code, filtered by state; all of it in the address."""
-    _, shown = await _seller(page)
+    _, shown = await seller(page)
     session = db_session()
     search = request.args.get("q", "")[:200]
     state = _state(request.args.get("state", ""))
@@ -72,7 +69,7 @@ def _state(text: str) -> OrderState | None:
 @blueprint.get("/organizer/<page>/orders/<uuid:order_id>")
 async def organizer_order(page: str, order_id: UUID) -> ResponseReturnValue:
     """One order with its lines, tickets, money and history, and what can be done about it."""
-    _, shown = await _seller(page)
+    _, shown = await seller(page)
     return await _show_order(shown, order_id)
 
 
@@ -86,6 +83,8 @@ async def _show_order(page: PageDTO, order_id: UUID, *, error: AppError | None =
         detail=detail,
         order=detail.order,
         words=office_words,
+        books=await money_of_order(db_session(), page, order_id),
+        kinds=MONEY_WORDS,
         notice=error.message if error else "",
     )
     return body, error.status if error else 200
@@ -94,7 +93,7 @@ async def _show_order(page: PageDTO, order_id: UUID, *, error: AppError | None =
 @blueprint.get("/organizer/<page>/orders/<uuid:order_id>/refund")
 async def organizer_refund(page: str, order_id: UUID) -> ResponseReturnValue:
     """What a refund would do, to be confirmed: of the chosen tickets, or of an amount for a line. Changes nothing."""
-    _, shown = await _seller(page)
+    _, shown = await seller(page)
     try:
         return (
             await _confirm_amount(shown, order_id)
@@ -108,9 +107,9 @@ async def organizer_refund(page: str, order_id: UUID) -> ResponseReturnValue:
 async def _confirm(page: PageDTO, order_id: UUID) -> ResponseReturnValue:
     session, calendar = db_session(), shop().services.calendar
     detail = await office.order_detail(session, calendar, page_id=page.id, order_id=order_id)
-    chosen = _ids(request.args.getlist("item"))
+    chosen = parse_ids(request.args.getlist("item"))
     if not chosen:
-        raise NoTickets
+        raise refunding.NoTickets
     plan = await refunding.plan_refund(
         session, calendar, order=detail.order, lines=detail.lines, item_ids=chosen
     )
@@ -145,7 +144,7 @@ async def _confirm_amount(page: PageDTO, order_id: UUID) -> ResponseReturnValue:
 @rate_limit(REFUND_LIMIT, REFUND_PERIOD)
 async def refund_as_organizer(page: str, order_id: UUID) -> ResponseReturnValue:
     """Cancel the chosen tickets and give their money back, or give an amount back (spec: H2)."""
-    user, shown = await _seller(page)
+    user, shown = await seller(page)
     form = await request.form
     actor = f"user:{user.id}"
     try:
@@ -161,9 +160,9 @@ async def refund_as_organizer(page: str, order_id: UUID) -> ResponseReturnValue:
 
 async def _cancel_tickets(page: PageDTO, order_id: UUID, actor: str) -> str:
     form = await request.form
-    chosen = _ids(form.getlist("item"))
+    chosen = parse_ids(form.getlist("item"))
     if not chosen:
-        raise NoTickets
+        raise refunding.NoTickets
     plan = await refunding.refund_items(
         db_session(),
         till(),
@@ -176,7 +175,7 @@ async def _cancel_tickets(page: PageDTO, order_id: UUID, actor: str) -> str:
         seen=whole(form.get("seen", "")),
     )
     if not plan.tickets:
-        return "These tickets were cancelled already. Nothing more was refunded."
+        return "None of these tickets can be cancelled any more. Nothing was refunded."
     number = f"{len(plan.tickets)} ticket{'' if len(plan.tickets) == 1 else 's'} cancelled"
     if not plan.amount:
         return f"{number}."
@@ -206,7 +205,7 @@ async def _give_amount(page: PageDTO, order_id: UUID, actor: str) -> str:
 @rate_limit(REFUND_LIMIT, REFUND_PERIOD)
 async def decide(page: str, order_id: UUID) -> ResponseReturnValue:
     """What becomes of a refund that failed, or for which tickets one made by hand was (spec: H2)."""
-    user, shown = await _seller(page)
+    user, shown = await seller(page)
     try:
         words = await _decide(shown, order_id, f"user:{user.id}")
     except (Invalid, decisions.Decided, refunding.NotRefundable) as error:
@@ -229,18 +228,13 @@ async def _decide(page: PageDTO, order_id: UUID, actor: str) -> str:
             session, **about, page_id=page.id, text=form.get("note", ""), actor=actor, now=now()
         )
         return "Noted. This refund no longer waits for a decision."
-    chosen = _ids(form.getlist("item")) if action == "allocate" else []
+    chosen = parse_ids(form.getlist("item")) if action == "allocate" else []
     if action == "allocate" and not chosen:
-        raise NoTickets
+        raise refunding.NoTickets
     await decisions.allocate(
         session, till(), **about, item_ids=chosen, page_id=page.id, actor=actor, now=now()
     )
     return "Noted. The tickets are cancelled." if chosen else "Noted. All tickets stay valid."
-
-
-def _ids(texts: list[str]) -> list[UUID]:
-    """What of a form's texts are ids."""
-    return [item for text in texts if (item := parse_id(text)) is not None]
 
 
 @blueprint.get("/organizer/<page>/orders/<uuid:order_id>/evidence.json")
@@ -264,5 +258,5 @@ async def evidence_pdf(page: str, order_id: UUID) -> ResponseReturnValue:
 
 
 async def _evidence(page: str, order_id: UUID) -> dict[str, Any]:
-    _, shown = await _seller(page)
+    _, shown = await seller(page)
     return await evidence(db_session(), shop().services.calendar, page=shown, order_id=order_id, now=now())

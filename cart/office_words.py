@@ -76,7 +76,7 @@ DISPUTE_STATES = {
     "needs_response": "The bank has taken the money for now.",
     "under_review": "The bank has taken the money for now and looks at your answer.",
     "won": "Won: the bank has given the money back.",
-    "lost": "Lost: the bank has given the money to the buyer.",
+    "lost": "Lost: the bank has given the money to the buyer. The tickets stay blocked; cancel them to free places.",
     "prevented": "Settled before the bank took the money.",
 }
 

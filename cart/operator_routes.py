@@ -8,8 +8,10 @@ from quart.typing import ResponseReturnValue
 from cart import checks, decisions, office_words, operator
 from cart.operator import Show
 from cart.routes import blueprint, till
+from shared.errors import NotFound
 from shared.health import board
 from shared.identity.guard import require_operator
+from shared.ids import parse_id
 from shared.web import db_session, now, see_other, shop
 
 
@@ -69,6 +71,36 @@ async def operator_order(order_id: UUID) -> ResponseReturnValue:
     await require_operator()
     view = await operator.order_view(db_session(), shop().services.calendar, order_id)
     return await render_template("operator/order.html", view=view, order=view.order, words=office_words)
+
+
+@blueprint.post("/operator/orders/<uuid:order_id>/decide")
+async def operator_decide(order_id: UUID) -> ResponseReturnValue:
+    """What becomes of a refund that failed: tried again, or paid back otherwise."""
+    user = await require_operator()
+    form = await request.form
+    refund_id = parse_id(form.get("refund", ""))
+    if refund_id is None:
+        raise NotFound
+    session, actor = db_session(), f"user:{user.id}"
+    if form.get("action") == "again":
+        await decisions.try_again(
+            session, order_id=order_id, refund_id=refund_id, page_id=None, actor=actor, now=now()
+        )
+        words = "The refund is tried again."
+    else:
+        await decisions.paid_otherwise(
+            session,
+            order_id=order_id,
+            refund_id=refund_id,
+            page_id=None,
+            text=form.get("note", ""),
+            actor=actor,
+            now=now(),
+        )
+        words = "Noted. This refund no longer waits for a decision."
+    await flash(words, "ok")
+    board(shop()).forget()
+    return see_other(f"/operator/orders/{order_id}")
 
 
 @blueprint.post("/operator/checks")

@@ -38,6 +38,12 @@ class NotRefundable(Conflict):
     code = "NOT_REFUNDABLE"
 
 
+class NoTickets(Invalid):
+    """Please choose at least one ticket."""
+
+    code = "NO_TICKETS"
+
+
 class TooMuch(Invalid):
     """That is more than is left to refund. Nothing was changed."""
 
@@ -194,17 +200,16 @@ async def refund_own_items(
 ) -> Plan:
     """A buyer gives tickets back, within each page's policy (spec: H2).
 
-    Raises NotFound for another's order, NotRefundable where one of the tickets is too late or was used at the door,
-    RefundChanged where the amount is not the one that was seen.
+    Raises NotFound for another's order or ticket, NoTickets, NotRefundable where it is too late for one of them or it
+    was used at the door, RefundChanged where the amount is not the one that was seen.
     """
-    order, _ = await orders.lock_order_with_lines(session, order_id)
-    if order.user_id != user_id:
+    order, lines = await orders.lock_order_with_lines(session, order_id)
+    if order.user_id != user_id or not set(item_ids) <= set(orders.item_ids(lines)):
         raise NotFound
-    chosen = [
-        ticket
-        for ticket in await till.calendar.get_tickets_for_order(session, order_id)
-        if ticket.id in item_ids and ticket.state in REFUNDABLE
-    ]
+    if not item_ids:
+        raise NoTickets
+    tickets = await till.calendar.get_tickets_for_order(session, order_id)
+    chosen = [ticket for ticket in tickets if ticket.id in item_ids and ticket.state in REFUNDABLE]
     for ticket in chosen:
         if words := why_not(ticket, now=now):
             raise NotRefundable(

@@ -18,7 +18,7 @@ from shared.contracts.protocols import PaymentsUnavailable, SoldOut
 from shared.contracts.states import OrderState
 from shared.errors import AppError, Conflict, Invalid, NotFound
 from shared.identity.guard import current_user, require_user
-from shared.ids import parse_id
+from shared.ids import parse_id, parse_ids
 from shared.money import whole
 from shared.web import db_session, now, see_other, shop, wants_fragment
 
@@ -351,18 +351,18 @@ async def give_back(order_id: UUID) -> ResponseReturnValue:
     """Give tickets back within the page's policy; their money goes back (spec: H2)."""
     user = await require_user()
     form = await request.form
-    items, seen = form.getlist("item"), form.get("seen", "")
+    items = form.getlist("item")
     try:
         plan = await refunding.refund_own_items(
             db_session(),
             till(),
             order_id=order_id,
             user_id=user.id,
-            item_ids=[item for text in items if (item := parse_id(text)) is not None],
-            seen=whole(seen),
+            item_ids=parse_ids(items),
+            seen=whole(form.get("seen", "")),
             now=now(),
         )
-    except (refunding.NotRefundable, refunding.RefundChanged) as error:
+    except (refunding.NoTickets, refunding.NotRefundable, refunding.RefundChanged) as error:
         return await _show_refund(order_id, items, error=error)
     if plan.tickets:
         await flash(

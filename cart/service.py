@@ -7,7 +7,8 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cart.models import Order, OrderLine
+from cart.models import Order, OrderLine, Refund, RefundLine
+from cart.refunds import COUNTS
 from cart.summary import summary_of_tickets
 from shared.contracts.dtos import CartSummaryDTO, EntrySalesDTO, HoldDTO
 from shared.contracts.states import OrderState
@@ -32,7 +33,7 @@ class SqlCartService:
         return await self._services.calendar.pending_count(session, user_id=user_id)
 
     async def entry_sales(self, session: AsyncSession, *, page_id: UUID) -> Mapping[UUID, EntrySalesDTO]:
-        """Revenue (minor units, gross) and number of paid orders per entry of a page."""
+        """Revenue (minor units, gross), what of it was refunded, and number of paid orders per entry of a page."""
         rows = await session.execute(
             select(
                 OrderLine.entry_id,
@@ -45,7 +46,23 @@ class SqlCartService:
             )
             .group_by(OrderLine.entry_id)
         )
-        return {row.entry_id: EntrySalesDTO(row.entry_id, int(row.revenue), row.orders) for row in rows}
+        refunded = await self._refunded(session, page_id)
+        return {
+            row.entry_id: EntrySalesDTO(
+                row.entry_id, int(row.revenue), row.orders, refunded.get(row.entry_id, 0)
+            )
+            for row in rows
+        }
+
+    async def _refunded(self, session: AsyncSession, page_id: UUID) -> dict[UUID, int]:
+        rows = await session.execute(
+            select(OrderLine.entry_id, func.sum(RefundLine.amount))
+            .join(RefundLine, RefundLine.order_line_id == OrderLine.id)
+            .join(Refund, Refund.id == RefundLine.refund_id)
+            .where(OrderLine.page_id == page_id, COUNTS)
+            .group_by(OrderLine.entry_id)
+        )
+        return {entry_id: int(amount) for entry_id, amount in rows if entry_id is not None}
 
     async def open_holds(self, session: AsyncSession, *, user_id: UUID) -> list[HoldDTO]:
         """The user's orders that hold stock and are not paid yet, newest first."""

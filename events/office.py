@@ -13,10 +13,9 @@ from sqlalchemy.orm import aliased
 from events.models import Entry, Pool, Ticket, TicketType
 from events.queries import pages_of_member
 from shared.contracts.dtos import PageDTO
-from shared.contracts.states import PageRole, TicketState
+from shared.contracts.states import SELLING_ROLES, PageRole, TicketState
 from shared.errors import NotFound
 
-SELLERS = (PageRole.OWNER, PageRole.STAFF)
 COUNTED = (TicketState.PENDING, TicketState.RESERVED, TicketState.CONFIRMED, TicketState.CHECKED_IN)
 """In the order of EntryRow's last fields."""
 
@@ -44,13 +43,13 @@ class EntryRow:
 async def pages_of_seller(session: AsyncSession, *, user_id: UUID) -> list[PageDTO]:
     """The pages whose sales a user may see (owner or staff), by name."""
     members = await pages_of_member(session, user_id=user_id)
-    return [page for page, role in members if role in SELLERS]
+    return [page for page, role in members if role in SELLING_ROLES]
 
 
 async def page_and_role(session: AsyncSession, *, user_id: UUID, slug: str) -> tuple[PageDTO, PageRole]:
     """The page at this address, and as what the user works there. Raises NotFound unless as owner or staff."""
     for page, role in await pages_of_member(session, user_id=user_id):
-        if page.slug == slug and role in SELLERS:
+        if page.slug == slug and role in SELLING_ROLES:
             return page, role
     raise NotFound
 

@@ -24,18 +24,20 @@ async def organizer() -> ResponseReturnValue:
 
 @blueprint.get("/organizer/<page>")
 async def organizer_page(page: str) -> ResponseReturnValue:
-    """A page's entries: capacity, in carts, reserved, confirmed, checked in, revenue."""
+    """A page's entries: capacity, in carts, reserved, confirmed, checked in, revenue, refunds."""
     user = await require_user()
     session = db_session()
     shown, role = await page_and_role(session, user_id=user.id, slug=page)
     sales = await shop().services.cart.entry_sales(session, page_id=shown.id)
     rows = await entries_of_page(session, page_id=shown.id)
     revenue = {row.id: sales[row.id].revenue_minor if row.id in sales else 0 for row in rows}
+    refunded = {row.id: sales[row.id].refunded_minor if row.id in sales else 0 for row in rows}
     return await render_template(
         "events/organizer_page.html",
         page=shown,
         rows=rows,
         revenue=revenue,
+        refunded=refunded,
         state_words=ENTRY_WORDS,
         may_cancel=role is PageRole.OWNER,
         now=now(),

@@ -3,6 +3,7 @@
 import os
 import secrets
 import time
+from collections.abc import Iterable
 from uuid import UUID
 
 # No 0/O, 1/I/L, U: what is read aloud or typed at a door must not be mistaken.
@@ -38,3 +39,8 @@ def parse_id(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
+
+
+def parse_ids(texts: Iterable[str]) -> list[UUID]:
+    """What of these texts from outside are UUIDs."""
+    return [found for text in texts if (found := parse_id(text)) is not None]

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
-from sqlalchemy import case, exists, func, or_, select
+from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart.attempts import CLOCK_SKEW
-from cart.ledger import STRIPE_BALANCE
-from cart.models import LedgerTransfer, Payment
+from cart.books_views import ledger_balance
+from cart.models import Payment
 from cart.posting import CHARGE
 from cart.reconcile import repairs
 from cart.reconcile.differences import Difference, Kind, Scope
@@ -167,7 +167,9 @@ async def _expected(
 ) -> dict[str, int]:
     """What Stripe's balance should be, by currency: the ledger's, and what it will be once all of this is posted."""
     sums: dict[str, int] = defaultdict(int)
-    sums.update(await _ledger(session, account))
+    for (of_account, currency), amount in (await ledger_balance(session)).items():
+        if of_account == account:
+            sums[currency] += amount
     waiting = await _not_posted_yet(session, account, listed)
     for one in waiting:
         sums[one.currency] += one.net
@@ -177,22 +179,6 @@ async def _expected(
         if payment.payment_intent in announced or payment.created_at > scope.now - BOOKED_LATE:
             sums[payment.currency] -= payment.amount
     return sums
-
-
-async def _ledger(session: AsyncSession, account: str) -> dict[str, int]:
-    """The ledger's own balance of a Stripe account, minor units by currency."""
-    change = case(
-        (LedgerTransfer.debit == STRIPE_BALANCE, LedgerTransfer.amount), else_=-LedgerTransfer.amount
-    )
-    rows = await session.execute(
-        select(LedgerTransfer.currency, func.sum(change))
-        .where(
-            LedgerTransfer.stripe_account == account,
-            or_(LedgerTransfer.debit == STRIPE_BALANCE, LedgerTransfer.credit == STRIPE_BALANCE),
-        )
-        .group_by(LedgerTransfer.currency)
-    )
-    return {currency: int(amount) for currency, amount in rows}
 
 
 async def _not_posted_yet(

@@ -62,7 +62,7 @@ def _judge(facts: SessionFacts, attempt: AttemptBrief, *, is_booked: bool) -> Di
 
 def _judge_open(facts: SessionFacts, attempt: AttemptBrief) -> Difference | None:
     order = attempt.order
-    if attempt.state == "complete":
+    if attempt.state == "complete" and attempt.session_id == facts.id:
         return None  # it was paid since Stripe was asked
     if order.state != OrderState.PENDING or attempt.state not in ACTIVE:
         return _difference(Kind.SESSION_OF_NO_USE, facts, attempt, "close it", repairs.close_session)

@@ -231,11 +231,14 @@ def count_of(lines: Iterable[CartLineDTO], kind: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class EntrySalesDTO:
-    """What the cart knows of an entry's money: gross revenue in minor units of the page's currency."""
+    """What the cart knows of an entry's money, in minor units of the page's currency."""
 
     entry_id: UUID
     revenue_minor: int
+    """Gross, of paid orders."""
     orders: int
+    refunded_minor: int = 0
+    """What of that was given back, or is about to be."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,22 +212,13 @@ class StubCalendarService:
         self, _session: AsyncSession, *, after: UUID | None = None, limit: int
     ) -> list[UUID]:
         """See CalendarService."""
-        held = self._find(
-            lambda t: (
-                t.state in STOCK_STATES and self.types[t.ticket_type_id].entry.state is EntryState.CANCELLED
-            )
-        )
-        orders = {ticket.order_id for ticket in held if ticket.order_id is not None}
-        return sorted(order_id for order_id in orders if after is None or order_id > after)[:limit]
+        return self._orders_holding(after, of_cancelled=True)[:limit]
 
     async def orders_holding_tickets(
         self, _session: AsyncSession, *, after: UUID | None, limit: int
     ) -> list[UUID]:
         """See CalendarService."""
-        held = {
-            t.order_id for t in self.tickets.values() if t.state in STOCK_STATES and t.order_id is not None
-        }
-        return sorted(order_id for order_id in held if after is None or order_id > after)[:limit]
+        return self._orders_holding(after)[:limit]
 
     async def stock_differences(self, _session: AsyncSession) -> list[StockDifferenceDTO]:
         """See CalendarService. What is taken is counted here from the tickets themselves: it never differs."""
@@ -297,6 +288,11 @@ class StubCalendarService:
                 t.id,
             ),
         )
+
+    def _orders_holding(self, after: UUID | None, *, of_cancelled: bool = False) -> list[UUID]:
+        held = self._find(lambda t: t.state in STOCK_STATES and t.order_id is not None)
+        orders = {ticket.order_id for ticket in held if ticket.entry_cancelled or not of_cancelled}
+        return sorted(one for one in orders if one is not None and (after is None or one > after))
 
     def _with_entry(self, ticket: TicketDTO) -> TicketDTO:
         """The entry may have been cancelled since the ticket was made."""

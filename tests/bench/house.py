@@ -8,17 +8,18 @@ import re
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psutil
 from sqlalchemy import insert, text
 
-from cart.inbox import SETTLING
+from cart.event_types import HANDLED
 from shared import migrate
 from shared.app import create_app
 from shared.database import Database
@@ -75,7 +76,7 @@ class House:
         """Start what stands around the shop, and the bare app that it is compared with."""
         port = {name: str(number) for name, number in self.ports.items()}
         webhooks = ["--webhook-url", f"{self.env['PUBLIC_URL']}/webhooks/stripe"]
-        for kind in SETTLING:  # as an endpoint at Stripe is set up
+        for kind in HANDLED:  # as an endpoint at Stripe is set up
             webhooks += ["--event", kind]
         self._start("stand-in", "shared.sandbox.stripe", "--port", port["stand-in"], *webhooks)
         mail_folder = f"{self.env['TILLGATE_VAR']}/mail"
@@ -244,8 +245,13 @@ async def add_buyers(settings: Settings, number: int) -> list[str]:
     async with database.sessions.begin() as session:
         await session.execute(insert(User), [{"id": one, "email": f"{one.hex}@buyer.example"} for one in ids])
     await database.close()
+    return cookies(settings, ids)
+
+
+def cookies(settings: Settings, user_ids: Sequence[UUID]) -> list[str]:
+    """What their browsers send once they are signed in."""
     app = create_app(settings)
-    return ["=".join(cookie_for(app, CurrentUser(one, 1))) for one in ids]
+    return ["=".join(cookie_for(app, CurrentUser(one, 1))) for one in user_ids]
 
 
 async def _query(url: str, sql: str) -> Any:

@@ -8,25 +8,28 @@ from contextlib import contextmanager
 
 import uvloop
 
+from tests.faults.organizer import organize
 from tests.faults.people import Diary, Person
-from tests.faults.town import Sale
+from tests.faults.town import Town
 
 LEAVE_SECONDS = 60
 
 
 @contextmanager
 def crowd(
-    ports: dict[str, int], cookies: Sequence[str], sales: Sequence[Sale], *, seed: int, pace: float
+    ports: dict[str, int], town: Town, owner: str, cookies: Sequence[str], *, seed: int, pace: float
 ) -> Iterator[Diary]:
-    """One person for each cookie, who comes about every `pace` seconds; at the end of the block all go home."""
+    """The owner and one person for each cookie, who comes about every `pace` seconds; after the block all go home."""
     diary, closing, loop = Diary(), asyncio.Event(), uvloop.new_event_loop()
-    people = [
-        Person(ports, cookie, sales, random.Random(seed + number), diary, closing)
-        for number, cookie in enumerate(cookies)
-    ]
+    organizer, *people = (
+        Person(ports, cookie, town.sales, random.Random(seed + number), diary, closing)
+        for number, cookie in enumerate([owner, *cookies])
+    )
 
     async def come_and_go() -> None:
         async with asyncio.TaskGroup() as everybody:
+            everybody.create_task(organize(organizer, town, pace))
+            everybody.create_task(organize(organizer, town, pace))
             for person in people:
                 everybody.create_task(person.live(pace))
 

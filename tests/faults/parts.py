@@ -17,7 +17,9 @@ from urllib.request import Request, urlopen
 
 import psutil
 
+from cart.event_types import HANDLED
 from shared import migrate
+from shared.children import die_with_parent
 from shared.database import Database, Sessions
 from shared.embedded import EmbeddedError, EmbeddedPostgres
 from shared.settings import ROOT, Settings
@@ -27,17 +29,11 @@ from tests.ports import four_free_ports
 
 T = TypeVar("T")
 
-DATABASE, ONE_BACKEND = "database", "a database process"
-KILLABLE = ("shop", "worker", DATABASE, ONE_BACKEND)
-EVENTS = (
-    "checkout.session.*",
-    "payment_intent.payment_failed",
-    "charge.refunded",
-    "charge.dispute.*",
-    "refund.*",
-    "payout.*",
-)
-"""What the endpoint at Stripe is set up for."""
+DATABASE, ONE_BACKEND, RECONCILER = "database", "a database process", "reconciler"
+FROZEN = {"shop for a while": "shop", "worker for a while": "worker"}
+"""Stopped, not killed: its locks and leases stay, and it goes on later as if nothing had been."""
+VICTIMS = ("shop", "worker", "second worker", DATABASE, ONE_BACKEND, RECONCILER, *FROZEN)
+SHARED = (sys.executable, "-m", "shared")
 STARTS = 5  # tries to start a database whose last processes are still ending
 
 
@@ -57,6 +53,7 @@ class Parts:
         self._folder = folder
         self._lives: Counter[str] = Counter()
         self._running: dict[str, tuple[Supervisor, int]] = {}
+        self._reconciler: subprocess.Popen[bytes] | None = None
 
     @property
     def settings(self) -> Settings:
@@ -70,26 +67,34 @@ class Parts:
 
     def start(self) -> None:
         """Start all that is not the database, and wait until it answers."""
-        for name in ("inbox", "stand-in", "worker", "shop"):
+        for name in ("inbox", "stand-in", "worker", "second worker", "shop"):
             self._start(name)
         for supervisor, _ in self._running.values():
             supervisor.wait_until_ready()
 
     def kill(self, name: str) -> None:
-        """kill -9, without a word of warning."""
+        """kill -9, without a word of warning; or SIGSTOP for those in FROZEN."""
         self.kills[name] += 1
         if name == DATABASE:
             self._kill_database()
         elif name == ONE_BACKEND:
             self._kill_one_backend()
+        elif name == RECONCILER:
+            self._end_reconciler()
+        elif name in FROZEN:
+            self._signal(FROZEN[name], signal.SIGSTOP)
         else:
-            os.kill(self._running[name][1], signal.SIGKILL)
+            self._signal(name, signal.SIGKILL)
             self._running.pop(name)[0].stop_all()
 
     def revive(self, name: str) -> None:
         """Start again what was killed. It may take a while to answer; `wait_until_ready` waits for that."""
         if name == DATABASE:
             self._start_database_again()
+        elif name == RECONCILER:
+            self._start_reconciler()
+        elif name in FROZEN:
+            self._signal(FROZEN[name], signal.SIGCONT)
         elif name != ONE_BACKEND:  # the server puts that right by itself
             self._start(name)
 
@@ -104,13 +109,16 @@ class Parts:
                 self._start(name)
 
     def wait_until_ready(self) -> None:
-        """Until every part answers."""
+        """Until every part answers, and the reconciler that goes on beside them has finished."""
+        if self._reconciler is not None:
+            self._reconciler.wait()
         self.look()
         for supervisor, _ in self._running.values():
             supervisor.wait_until_ready()
 
     def stop(self) -> None:
         """End everything."""
+        self._end_reconciler()
         for supervisor, _ in reversed(list(self._running.values())):
             supervisor.stop_all()
         self.server.stop()
@@ -144,7 +152,7 @@ class Parts:
     def command(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """`python -m shared …` in the shop's environment."""
         return subprocess.run(
-            [sys.executable, "-m", "shared", *words],
+            [*SHARED, *words],
             env=os.environ | self.env,
             cwd=ROOT,
             capture_output=True,
@@ -152,13 +160,36 @@ class Parts:
             check=False,
         )
 
+    def _signal(self, name: str, number: signal.Signals) -> None:
+        if name in self._running:  # the same moment may have killed it
+            os.kill(self._running[name][1], number)
+
+    def _start_reconciler(self) -> None:
+        """As its hourly job does, and looking at what is very young too; it goes on beside everything else."""
+        with (self.logs / "reconciler.log").open("ab") as log:
+            self._reconciler = subprocess.Popen(
+                [*SHARED, "reconcile", "--commit", "--grace", "1"],
+                env=os.environ | self.env,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=die_with_parent(signal.SIGKILL),
+            )
+
+    def _end_reconciler(self) -> None:
+        if self._reconciler is not None:
+            self._reconciler.kill()
+            self._reconciler.wait()
+            self._reconciler = None
+
     def _start(self, name: str) -> None:
         self._lives[name] += 1
         supervisor = Supervisor(self.logs)  # one for each life, so that one may end while the others go on
-        ready = None if name == "worker" else f"http://{HOST}:{self.ports[name]}/"
+        ready = None if "worker" in name else f"http://{HOST}:{self.ports[name]}/"
         if name == "shop":
             ready = f"{self.env['PUBLIC_URL']}/health/ready"
-        pid = supervisor.start(f"{name}-{self._lives[name]}", self._module(name), self.env, ready_url=ready)
+        pid = supervisor.start(f"{name} {self._lives[name]}", self._module(name), self.env, ready_url=ready)
         self._running[name] = supervisor, pid
 
     def _module(self, name: str) -> list[str]:
@@ -169,10 +200,10 @@ class Parts:
             mails = ["--folder", str(self._folder / "mail")]
             return ["shared.sandbox.inbox", "--port", port["inbox"], "--smtp-port", port["smtp"], *mails]
         if name == "stand-in":
-            events = [word for kind in EVENTS for word in ("--event", kind)]
+            events = [word for kind in HANDLED for word in ("--event", kind)]
             webhooks = ["--webhook-url", f"{self.env['PUBLIC_URL']}/webhooks/stripe", *events]
             return ["shared.sandbox.stripe", "--port", port["stand-in"], *webhooks]
-        return ["shared", name]
+        return ["shared", "worker"]
 
     def _kill_database(self) -> None:
         server = server_process(self.server)

@@ -35,7 +35,11 @@ class Diary:
     told: int = 0
     """Checkouts refused in words: sold out, cart changed, too many open orders."""
     gave_up: int = 0
+    cancelled: int = 0
+    """Events that the organizer has cancelled."""
     pressed_pay: int = 0
+    sessions: list[str] = field(default_factory=list)
+    """Checkout sessions whose payment page somebody saw."""
     saw_paid: set[str] = field(default_factory=set)
     """Orders whose buyer was shown "You are in": each of them must stay paid."""
 
@@ -55,6 +59,8 @@ class Person:
         self.tab, self.other_tab = Browser(ports["shop"], cookie), Browser(ports["shop"], cookie)
         self.stripe, self.other_stripe = Browser(ports["stand-in"]), Browser(ports["stand-in"])
         self.sales, self.chance, self.diary = sales, chance, diary
+        self.pages: list[str] = []
+        """Payment pages this person was sent to."""
         self._closing = closing
 
     async def live(self, pace: float) -> None:
@@ -106,7 +112,7 @@ class Person:
             await self.post("/cart/lines", {"action": "empty"}, tab=tab)
             return None
         if not answer.location.startswith("/orders/"):
-            return answer.location
+            return self._note_page(answer.location)
         self._note_paid(await self.get(answer.location, tab=tab))
         return await self.go_on(_order_of(answer.location), tab=tab)
 
@@ -114,7 +120,7 @@ class Person:
         """Press "Continue to payment" on an order's page: the payment page's address, if it leads there."""
         answer = await self.post("/checkout/pending", {"order_id": order_id}, tab=tab)
         leads = answer.status == 303 and not answer.location.startswith("/")
-        return answer.location if leads else None
+        return self._note_page(answer.location) if leads else None
 
     async def reserve(self) -> str | None:
         """Fill the cart and go to the payment page."""
@@ -143,6 +149,11 @@ class Person:
         """An unfinished order that the cart's page tells of."""
         found = ORDER_LINK.findall((await self.get("/cart")).body)
         return self.chance.choice(found).decode() if found else None
+
+    def _note_page(self, url: str) -> str:
+        self.pages.append(url)
+        self.diary.sessions.append(urlsplit(url).path.rpartition("/")[2])
+        return url
 
     def _note_paid(self, page: Answer, order_id: str = "") -> None:
         if YOU_ARE_IN in page.body:
@@ -254,6 +265,12 @@ async def goes_on(person: Person) -> None:
         await person.come_back(await person.pay(url))
 
 
+async def old_tab(person: Person) -> None:
+    """Finds a payment page still open in some tab, and pays it."""
+    if person.pages:
+        await person.come_back(await person.pay(person.chance.choice(person.pages)))
+
+
 async def _both(*works: Awaitable[str | None] | Awaitable[Answer]) -> list[str | None]:
     """At the same moment; what gave up counts as nothing."""
     done = await asyncio.gather(*works, return_exceptions=True)
@@ -275,5 +292,6 @@ ACTS: dict[Callable[[Person], Awaitable[None]], int] = {
     pays_late: 5,
     debits: 10,
     goes_on: 8,
+    old_tab: 5,
 }
 """What people do, and how often. An act that needs a new button of the shop is one function here."""

@@ -27,6 +27,7 @@ QUERIES = {
         " WHERE t.state IN ('reserved', 'confirmed', 'checked_in')"
     ),
     "mails": "SELECT dedupe_key, state FROM outgoing_mail WHERE dedupe_key IS NOT NULL",
+    "events": "SELECT id, processed_at FROM webhook_events",
     "ledger": (
         "SELECT stripe_account, currency,"
         " sum(amount * (CASE WHEN debit = 'stripe_balance' THEN 1 ELSE -1 END)) AS balance"
@@ -60,13 +61,16 @@ async def read(sessions: Sessions, stripe: Row) -> Books:
         return Books(ours, await event_rows.pools_agree(session), stripe["accounts"])
 
 
-def complaints(books: Books, saw_paid: set[str]) -> list[str]:
-    """All that does not hold."""
+def complaints(books: Books, *, saw_paid: set[str], tries: Sequence[Row]) -> list[str]:
+    """All that does not hold; `saw_paid` are orders shown as paid to their buyer, `tries` deliveries of webhooks."""
     found = [] if books.pools_agree else ["A pool's counter is not what its tickets say, or above its limit."]
     for proof in PROOFS:
         found += proof(books)
     paid = {str(order["id"]) for order in books.ours["orders"] if order["state"] == "paid"}
     found += [f"Order {one} was shown as paid to its buyer and is not." for one in sorted(saw_paid - paid)]
+    done = {event["id"] for event in books.ours["events"] if event["processed_at"] is not None}
+    taken = {one["event"] for one in tries if 200 <= one["status"] < 300}
+    found += [f"Webhook {one} was answered 2xx and is not done." for one in sorted(taken - done)]
     return found
 
 

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from events.models import Entry
+from events.models import Entry, Page
+from shared.contracts.states import PageRole
 from shared.database import Sessions
 from tests import event_rows
 
@@ -22,34 +24,56 @@ class Sale:
     field: str
 
 
-async def found(sessions: Sessions) -> list[Sale]:
+@dataclass(frozen=True, slots=True)
+class Matinee:
+    """An event that its organizer will cancel, whoever has bought or is just paying."""
+
+    slug: str
+    title: str
+    sale: Sale
+
+
+@dataclass(slots=True)
+class Town:
+    """What is on sale now, who works here, and the matinees still to be announced."""
+
+    owner: UUID
+    sales: list[Sale]
+    coming: list[Matinee]
+
+
+async def found(sessions: Sessions, *, matinees: int) -> Town:
     """One page takes euros and delayed methods, one pounds; holds last a minute; some tickets cost nothing."""
     async with sessions.begin() as session:
-        return await _found(session)
+        hall = await event_rows.add_page(session, "hall", hold_minutes=1, delayed_methods=True)
+        club = await event_rows.add_page(session, "club", hold_minutes=1, currency="GBP")
+        owner = await event_rows.add_user(session)
+        await event_rows.add_member(session, hall, owner, PageRole.OWNER)
+        later = datetime.now(UTC) + timedelta(days=30)
+        concert = await event_rows.add_entry(session, hall, "concert", starts_at=later, capacity=ROOM)
+        recital = await event_rows.add_entry(session, hall, "recital", starts_at=later, capacity=SCARCE)
+        gig = await event_rows.add_entry(session, club, "gig", starts_at=later)
+        sales = [
+            await _sale(session, hall, concert, cost=2000),
+            await _sale(session, hall, concert, cost=3350),
+            await _sale(session, hall, recital, cost=4505),
+            await _sale(session, hall, recital, cost=1999, capacity=SCARCE),
+            await _sale(session, club, gig, cost=1250),
+            await _sale(session, club, gig, cost=799, capacity=SCARCE),
+            await _sale(session, club, gig, cost=0, capacity=ROOM),
+        ]
+        coming = [await _matinee(session, hall, number, later) for number in range(matinees)]
+        return Town(owner, sales, coming)
 
 
-async def _found(session: AsyncSession) -> list[Sale]:
-    hall = await event_rows.add_page(session, "hall", hold_minutes=1, delayed_methods=True)
-    club = await event_rows.add_page(session, "club", hold_minutes=1, currency="GBP")
-    later = datetime.now(UTC) + timedelta(days=30)
-    concert = await event_rows.add_entry(session, hall, "concert", starts_at=later, capacity=ROOM)
-    recital = await event_rows.add_entry(session, hall, "recital", starts_at=later, capacity=SCARCE)
-    gig = await event_rows.add_entry(session, club, "gig", starts_at=later)
-    return [
-        await _sale(session, concert, cost=2000),
-        await _sale(session, concert, cost=3350),
-        await _sale(session, recital, cost=4505),
-        await _sale(session, recital, cost=1999, capacity=SCARCE),
-        await _sale(session, gig, cost=1250),
-        await _sale(session, gig, cost=799, capacity=SCARCE),
-        await _sale(session, gig, cost=0, capacity=ROOM),
-    ]
+async def _matinee(session: AsyncSession, page: Page, number: int, later: datetime) -> Matinee:
+    entry = await event_rows.add_entry(session, page, f"matinee-{number}", starts_at=later, capacity=ROOM)
+    return Matinee(entry.slug, entry.title, await _sale(session, page, entry, cost=1500))
 
 
-async def _sale(session: AsyncSession, entry: Entry, **values: int) -> Sale:
-    page = "hall" if entry.slug != "gig" else "club"
+async def _sale(session: AsyncSession, page: Page, entry: Entry, **values: int) -> Sale:
     kind = await event_rows.add_type(session, entry, **values)  # type: ignore[arg-type]
-    return Sale(f"/p/{page}/{entry.slug}", f"quantity-{kind.id}")
+    return Sale(f"/p/{page.slug}/{entry.slug}", f"quantity-{kind.id}")
 
 
 async def add_places(sessions: Sessions) -> None:
@@ -90,13 +114,3 @@ async def pass_time(sessions: Sessions, by: timedelta) -> None:
     for statement in _LATER:
         async with sessions.begin() as session:
             await session.execute(text(statement), {"by": by} if ":by" in statement else {})
-
-
-async def orders_over(sessions: Sessions, order_ids: list[str]) -> list[str]:
-    """Which of these orders nobody should be able to pay any more."""
-    over = (
-        "SELECT CAST(id AS text) FROM orders WHERE id = ANY(CAST(:ids AS uuid[]))"
-        " AND state NOT IN ('pending', 'processing')"
-    )
-    async with sessions() as session:
-        return list(await session.scalars(text(over), {"ids": order_ids}))

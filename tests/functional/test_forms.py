@@ -155,8 +155,50 @@ OFFICE = [
     Try("/organizer/hall/entries/nowhere/cancel", {"title": "Concert"}, 404, "find that", who="owner"),
     Try("/organizer/tokyo/entries/recital/cancel", {"title": "Recital"}, 404, "find that", who="owner"),
 ]
-TRIES = [*BUY, *LINES, *CHECKOUT, *ORDERS, *SIGN_IN, *OFFICE]
-WITHOUT_FIELDS = {"identity.sign_out", "identity.everywhere"}
+SOLD = "/organizer/hall/orders/{paid}"
+ONE_TICKET, AN_AMOUNT = "choose at least one ticket", "enter an amount"
+REFUNDS = [
+    *[
+        Try("/orders/{paid}/refund", form, 422, ONE_TICKET, who="stranger")
+        for form in ({}, {"item": ""}, {"item": "\x00"}, {"item": HUGE})
+    ],
+    Try("/orders/{paid}/refund", {"item": "{nobodys}", "seen": "0"}, 404, "find that", who="stranger"),
+    Try("/orders/{paid}/refund", {"item": "{paid_ticket}"}, 409, "ask the organizer", who="stranger"),
+    Try("/orders/{paid}/refund", {"item": "{paid_ticket}"}, 404, "find that"),
+    *[
+        Try(f"{SOLD}/refund", form, 422, ONE_TICKET, who="owner")
+        for form in ({}, {"item": "\x00", "seen": "0"}, {"item": HUGE})
+    ],
+    *[
+        Try(f"{SOLD}/refund", {"item": "{paid_ticket}", "seen": text}, 409, "has changed", who="staff")
+        for text in ("", "0", "-1", "2001", "\x00", HUGE)
+    ],
+    Try(f"{SOLD}/refund", {"item": "{paid_ticket}", "seen": "2000"}, 404, "find that"),
+    *[
+        Try(f"{SOLD}/refund", form, 422, AN_AMOUNT, who="owner")
+        for form in ({"line": ""}, {"line": "\x00"}, {"line": "{nobodys}", "form": HUGE})
+    ],
+    Try(
+        f"{SOLD}/refund",
+        {"line": "{nobodys}", "form": "{nobodys}", "seen": "1"},
+        404,
+        "find that",
+        who="owner",
+    ),
+    *[
+        Try(f"{SOLD}/decide", form, 422, "choose what to do", who="owner")
+        for form in ({}, {"action": "again"}, {"refund": "{nobodys}"}, {"refund": "\x00", "action": HUGE})
+    ],
+    Try(f"{SOLD}/decide", {"refund": "{nobodys}", "action": "again"}, 404, "find that", who="owner"),
+    Try(f"{SOLD}/decide", {"refund": "{nobodys}", "action": "again"}, 404, "find that"),
+]
+TRIES = [*BUY, *LINES, *CHECKOUT, *ORDERS, *SIGN_IN, *OFFICE, *REFUNDS]
+WITHOUT_FIELDS = {
+    "identity.sign_out",
+    "identity.everywhere",
+    "cart.operator_checks",
+    "cart.operator_event_again",
+}
 OF_A_PROGRAM = {"cart.stripe_webhook"}  # tests/functional/test_webhook.py
 
 
@@ -202,6 +244,7 @@ async def stage(shop: Shop) -> Stage:
     made.ids = {name: str(kind) for name, kind in kinds.items()} | {
         "order": str(order), "session": session, "paid": str(paid), "paid_session": paid_session,
         "extended": str(extended), "ticket": str(await shop.ticket_of(order)), "nobodys": str(new_id()),
+        "paid_ticket": str(await shop.ticket_of(paid)),
         "stale": "0" * 64, "strangers": strangers, "cheap": await world.seen(saver.user_id),
         "fingerprint": await world.seen(buyer.user_id),
     }  # fmt: skip
@@ -225,7 +268,9 @@ async def sell_all(shop: Shop) -> dict[str, UUID]:
 
 
 @pytest.mark.parametrize(
-    "group", [BUY, LINES, CHECKOUT, ORDERS, SIGN_IN], ids=["buy", "lines", "checkout", "orders", "sign-in"]
+    "group",
+    [BUY, LINES, CHECKOUT, ORDERS, SIGN_IN, OFFICE, REFUNDS],
+    ids=["buy", "lines", "checkout", "orders", "sign-in", "office", "refunds"],
 )
 async def test_wrong_entries(stage: Stage, group: list[Try]) -> None:
     """A message at the field or above the form, 4xx, and no row of any table is other than before."""

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
-from cart.models import WebhookEvent
+from cart.models import Refund, WebhookEvent
 from events.models import Page, TicketType
 from shared.app import create_app
 from shared.clock import ManualClock
@@ -161,6 +161,34 @@ async def test_stuck_refunds_lead_to_their_order(shop: Shop, operator: Browser) 
     for words in (session_id, f"pi_{session_id}_again", "Refund: Paid twice", "Refund decided"):
         assert words in page
     assert (await operator.get(f"/operator/orders/{kind}")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("form", "state", "number"),
+    [
+        ({"action": "again"}, "due", 2),
+        ({"action": "otherwise", "note": "By bank transfer, 3 May."}, "failed", 1),
+    ],
+)
+async def test_a_failed_refund_is_decided_by_the_operator(
+    shop: Shop, operator: Browser, form: dict[str, str], state: str, number: int
+) -> None:
+    """Whoever sells in the order: tried again, or paid back otherwise; decided once (peers: Hi.Events 1067)."""
+    _, order_id, session_id = await shop.world.bought(await shop.world.sell())
+    await shop.world.settle(shop.payments.pay(session_id))
+    await shop.world.settle(shop.payments.pay_again(session_id))
+    (refund,) = await shop.world.refunds()
+    async with shop.database.sessions.begin() as session:
+        (await session.get_one(Refund, refund.id)).state = "failed"
+    where = f"/operator/orders/{order_id}"
+    assert 'name="note"' in await page_of(await operator.get(where))
+    sent = {"refund": str(refund.id), **form}
+    assert (await operator.post(f"{where}/decide", form={**sent, "refund": "x"})).status_code == 404
+    assert (await operator.post(f"{where}/decide", form=sent)).headers["Location"] == where
+    assert 'name="note"' not in await page_of(await operator.get(where))
+    assert (await operator.post(f"{where}/decide", form=sent)).status_code == 409
+    refunds = await shop.world.refunds()
+    assert (len(refunds), refunds[-1].state, refunds[0].solved_at) == (number, state, shop.clock.now())
 
 
 async def test_checks_can_be_asked_for(shop: Shop, operator: Browser) -> None:

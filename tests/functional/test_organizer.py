@@ -78,7 +78,7 @@ async def test_numbers_of_an_entry(app: Tillgate, sessions: Sessions, clock: Man
     body = await (await client.get("/organizer/hall")).get_data(as_text=True)
     row = body.split("Concert")[1].split("</tr>")[0]
     cells = [cell.split("</td>")[0] for cell in row.split('<td class="num">')[1:]]
-    assert cells == ["777", "31", "32", "33", "34", "€0.00"]
+    assert cells == ["777", "31", "32", "33", "34", "€0.00", "€0.00"]
     assert "Later" in body
     assert "No limit" in body
 

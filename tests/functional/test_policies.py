@@ -7,6 +7,7 @@ import pytest
 from quart import request
 from werkzeug.routing import Rule
 
+from cart import books
 from events.models import Page, TicketType
 from shared.access import KEEPABLE_ENDPOINTS, ORIGIN_EXEMPT_ENDPOINTS, PUBLIC_ENDPOINTS
 from shared.contracts.states import PageRole
@@ -20,7 +21,12 @@ from tests.support import Browser, browser
 
 COUNTED = ("rate_limits",)  # whoever asks is counted, before it is known who it is
 UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
-SAMPLE = {"order_id": str(new_id()), "ticket_id": str(new_id()), "run_id": str(new_id()), "filename": "icon.svg"}
+SAMPLE = {
+    "order_id": str(new_id()),
+    "ticket_id": str(new_id()),
+    "run_id": str(new_id()),
+    "filename": "icon.svg",
+}
 
 
 def address(rule: Rule, values: dict[str, str] | None = None) -> str:
@@ -125,6 +131,10 @@ SOMEBODYS = {
     "cart.extend": "order_id",
     "cart.organizer_orders": "page",
     "cart.organizer_order": "order_id",
+    "cart.organizer_money": "page",
+    "cart.organizer_money_rows": "page",
+    "cart.organizer_money_file": "page",
+    "cart.organizer_payout": "payout",
     "cart.organizer_books": "page",
     "cart.refund": "order_id",
     "cart.give_back": "order_id",
@@ -169,11 +179,12 @@ def test_each_parameter_has_an_owner(shop: Shop) -> None:
 async def test_own_objects_only(shop: Shop) -> None:
     """Another user's order, unpaid ticket or page does not exist for a stranger: 404, nothing written (spec: D10)."""
     kind = await shop.world.sell()
+    payout_id = await paid_out(shop, kind)
     owner, stranger = await shop.buyer_with(kind), await shop.buyer("mallory@example.org")
     await employ(shop, owner, kind, PageRole.OWNER)
     order_id, _ = await shop.order_of(owner)
     values = {"order_id": str(order_id), "ticket_id": str(await shop.ticket_of(order_id))}
-    values |= {"page": "hall", "entry": "concert"}
+    values |= {"page": "hall", "entry": "concert", "kind": "gross", "payout": payout_id}
     before = await all_rows(shop.database.sessions, besides=COUNTED)
     owners_calls = []
     for rule in shop.app.url_map.iter_rules():
@@ -192,6 +203,15 @@ async def test_own_objects_only(shop: Shop) -> None:
         # the owner may be told that it is too late for this (409), too early (400, spec: C4), or that something has to
         # be entered (422), never that it is not
         assert answer.status_code in (200, 303, 400, 409, 422), path
+
+
+async def paid_out(shop: Shop, kind: UUID) -> str:
+    """A payout that holds the money of a ticket; its id."""
+    await shop.world.paid(kind)
+    payout = shop.payments.pay_out("EUR")
+    await books.post_new(shop.database.sessions, shop.world.till, now=shop.clock.now())
+    shop.payments.calls.clear()
+    return payout.id
 
 
 async def employ(shop: Shop, client: Browser, kind: UUID, role: PageRole) -> Page:

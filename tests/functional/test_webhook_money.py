@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from cart.models import CheckoutAttempt, Payment, Refund
-from cart.records import Dispute
+from cart.records import Dispute, Payout
 from cart.refunding import refund_items
 from cart.refunds import RefundReason
 from shared.contracts.states import OrderState
@@ -134,6 +134,20 @@ async def test_dispute_from_its_beginning_to_its_end(road: Road) -> None:
     async with road.world.sessions() as session:
         tickets = await road.world.calendar.get_tickets_for_order(session, order_id)
     assert {ticket.blocked for ticket in tickets} == {False}
+
+
+async def test_payouts(road: Road) -> None:
+    """Paid, then sent back by the bank; whichever is heard of first, the row says how it ended (spec: H6)."""
+    await paid(road)
+    road.standin.pay_out(everything=True)
+    made = road.standin.events("payout.created")[-1]["data"]["object"]["id"]
+    road.standin.finish_payout(made)
+    road.standin.fail_payout(made)
+    results = [await tell(road, kind) for kind in ("payout.failed", "payout.paid", "payout.failed")]
+    assert results[:2] == ["payout_failed", "already"]
+    async with road.world.sessions() as session:
+        payout = (await session.scalars(select(Payout))).one()
+    assert (payout.id, payout.status, payout.amount > 0) == (made, "failed", True)
 
 
 async def test_everything_shuffled_repeated_and_late(road: Road) -> None:

@@ -5,7 +5,7 @@ from secrets import randbelow
 
 from quart import Blueprint, Response, jsonify, request
 
-from shared.sandbox.stripe import endpoints, moneyswitches
+from shared.sandbox.stripe import endpoints, moneyswitches, sessions
 from shared.sandbox.stripe.api import authorise
 from shared.sandbox.stripe.books import read_out
 from shared.sandbox.stripe.core import Standin
@@ -58,6 +58,12 @@ async def pay_session(standin: Standin, wishes: Json) -> Json:
     buyer = Buyer(wish(wishes, "email", str, "buyer@example.com"), wish(wishes, "name", str, "") or None)
     pay_with_number(call, session, method, digits, buyer)
     return session
+
+
+async def copy_session(standin: Standin, wishes: Json) -> Json:
+    """`session`: another one with its metadata, open, made by hand; `add` makes it dearer by so much."""
+    call, session = session_of(standin, wish(wishes, "session", str))
+    return sessions.copy(call, session, wish(wishes, "add", int, 0))
 
 
 async def set_clock(standin: Standin, wishes: Json) -> Json:
@@ -173,6 +179,7 @@ def webhook_tries(standin: Standin) -> Json:
 
 SWITCHES: dict[str, Switch] = {
     "pay": pay_session,
+    "copy-session": copy_session,
     "clock": set_clock,
     "finish-delayed": finish_delayed,
     "fail-next": fail_next,

@@ -11,6 +11,7 @@ from shared.sandbox.stripe.lines import LINE, OLDER_LINE, build_lines, check_tot
 from shared.sandbox.stripe.lists import page_of, where
 from shared.sandbox.stripe.params import PAGING, Fields, Json, Kind
 from shared.sandbox.stripe.people import SHIPPING, living_customer
+from shared.sandbox.stripe.store import snapshot
 from shared.sandbox.stripe.testcards import CURRENCY_OF
 
 SHORTEST, LONGEST = 30 * 60, 24 * 3600  # seconds ahead that expires_at may be (Stripe: sessions, expires_at)
@@ -156,6 +157,18 @@ def create(call: Call) -> Json:
     session["total_details"]["amount_discount"] = session["amount_subtotal"] - total
     call.book.hidden[session["id"]] = {"lines": lines, "intent": params.get("payment_intent_data", {})}
     return call.book.put(session)
+
+
+def copy(call: Call, session: Json, add: int) -> Json:
+    """An open session with all that another one has, dearer by `add`: as somebody with the key makes it by hand."""
+    made = snapshot(session)
+    made["id"] = f"cs_test_b1{secrets.token_hex(29)}"
+    made.update(status="open", payment_status="unpaid", payment_intent=None, created=call.now)
+    made.update(expires_at=call.now + LONGEST, url=f"{call.standin.public_url}/c/pay/{made['id']}")
+    made.update(amount_subtotal=made["amount_subtotal"] + add, amount_total=made["amount_total"] + add)
+    hidden = call.book.hidden[session["id"]]
+    call.book.hidden[made["id"]] = {name: snapshot(hidden[name]) for name in ("lines", "intent")}
+    return call.book.put(made)
 
 
 def _blank(call: Call, ui_mode: str, expires_at: int) -> Json:

@@ -52,6 +52,20 @@ async def test_the_switches_work_over_http(standin: RunningStandin, client: stri
     assert (await turn(standin, "webhooks", mode="hold"))[1] == {"held": [], "statuses": []}
 
 
+async def test_a_session_made_by_hand(standin: RunningStandin, client: stripe.StripeClient) -> None:
+    """The metadata of an order on a second session, paid beside the first; for proofs that it goes back (spec: H2)."""
+    first = await client.v1.checkout.sessions.create_async(params=wishes())
+    _, made = await turn(standin, "copy-session", session=first.id, add=100)
+    assert (
+        (await turn(standin, "pay", session=first.id))[0]
+        == (await turn(standin, "pay", session=made["id"]))[0]
+        == 200
+    )
+    again = await client.v1.checkout.sessions.retrieve_async(made["id"])
+    assert (again.metadata, again.payment_status) == (first.metadata, "paid")
+    assert again.amount_total == (first.amount_total or 0) + 100
+
+
 @pytest.mark.parametrize(
     ("switch", "body", "status"),
     [

@@ -1,0 +1,33 @@
+"""A payment page that somebody made by hand beside an order's own: what the soak test has found about it."""
+
+from dataclasses import replace
+
+import pytest
+
+from cart.reconcile.differences import Kind
+from cart.reconcile.run import reconcile
+from shared.contracts.states import OrderState
+from tests.cart_world import World
+
+
+@pytest.fixture(autouse=True)
+def one_clock(world: World) -> None:
+    """Stripe's clock is ours."""
+    world.payments.now = world.clock.now()
+
+
+async def test_own_page_is_closed_after_a_copy_was_paid(world: World) -> None:
+    """The copy was paid wrongly and goes back; the order lapses, and its own page may not stay open (spec: F2, H1)."""
+    _, order_id, session_id = await world.bought(await world.sell())
+    own = world.payments.known[session_id]
+    world.payments.known["cs_test_copy"] = replace(
+        own, id="cs_test_copy", amount_total=own.amount_total + 500
+    )
+    await world.settle(world.payments.pay("cs_test_copy"))
+    world.clock.advance(minutes=40)
+    for expected in ([Kind.SESSION_OF_NO_USE], []):
+        report = await reconcile(world.sessions, world.till, now=world.clock.now(), commit=True)
+        found = [one.kind for one in report.differences if one.reference == session_id]
+        assert found == expected
+    assert world.payments.known[session_id].status == "expired"
+    assert (await world.order(order_id)).state == OrderState.EXPIRED
