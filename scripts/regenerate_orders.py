@@ -8,6 +8,7 @@
 #   "babel",
 #   "click",
 #   "fpdf2",
+#   "httpx",
 #   "hypercorn[uvloop]",
 #   "idna",
 #   "jinja2",
