@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cart import attempts, books, checkout, orders, refunds, release
+from cart import attempts, books, cancelled_entries, checkout, orders, refunds, release
 from cart.complete import settle_at_once
 from cart.disputes import apply_dispute
 from cart.models import CheckoutAttempt, Payment, Refund
@@ -22,7 +22,7 @@ from cart.settle import Settled
 from cart.till import Till
 from shared.contracts.facts import IntentFacts, PayoutFacts, SessionFacts, TransactionFacts
 from shared.contracts.protocols import Confirmation
-from shared.contracts.states import OrderState
+from shared.contracts.states import STOCK_STATES, OrderState
 from shared.database import Sessions, retrying
 from shared.formats import state_words
 from shared.ids import parse_id
@@ -123,6 +123,16 @@ async def free_tickets(sessions: Sessions, till: Till, *, order_id: UUID, now: d
             raise NotRepaired("the order is not over")
         freed = await till.calendar.release_tickets_for_order(session, order_id)
     return f"{freed} tickets are free again"
+
+
+async def unwind_order(sessions: Sessions, till: Till, *, order_id: UUID, now: datetime) -> str:
+    """Release or refund an order that holds tickets of a cancelled event."""
+    await cancelled_entries.unwind(sessions, till, now=now)
+    async with sessions.reading() as session:
+        tickets = await till.calendar.get_tickets_for_order(session, order_id)
+    if any(ticket.entry_cancelled and ticket.state in STOCK_STATES for ticket in tickets):
+        raise NotRepaired("Stripe has no answer about its payment page")
+    return "its tickets are given back, what was paid is refunded"
 
 
 async def recount(sessions: Sessions, till: Till, *, pool_id: UUID, now: datetime) -> str:

@@ -17,9 +17,9 @@ from typing import Any
 from uuid import UUID
 
 import psutil
+from cart.event_types import HANDLED
 from sqlalchemy import insert, text
 
-from cart.event_types import HANDLED
 from shared import migrate
 from shared.app import create_app
 from shared.database import Database

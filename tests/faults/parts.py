@@ -16,8 +16,8 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import psutil
-
 from cart.event_types import HANDLED
+
 from shared import migrate
 from shared.children import die_with_parent
 from shared.database import Database, Sessions
