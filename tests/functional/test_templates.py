@@ -37,14 +37,14 @@ def on_disk() -> set[str]:
 async def test_every_template_is_rendered(shop: Shop) -> None:
     """A template that this walk does not reach fails it: take the walk there, or delete the file (issue 2.8)."""
     mail._templates.cache_clear()
-    shop.app.settings = replace(shop.app.settings, operators=("boss@example.org",))
     kind = await shop.world.sell(capacity=20, cost=1500)
     await walk_as_a_visitor(shop)
     await walk_to_the_tickets(shop, kind)
     await walk_through_the_office(shop, kind)
-    await walk_through_the_books(shop, kind)
     await walk_along_the_edges(shop, kind)
     await walk_as_the_operator(shop)
+    await walk_through_the_books(shop, kind)
+    await walk_to_a_cancelled_event(shop, kind)
     assert loaded(shop.app.jinja_env) | loaded(mail._templates()) == on_disk()
 
 
@@ -137,6 +137,7 @@ async def walk_through_the_office(shop: Shop, kind: UUID) -> None:
 
 async def walk_as_the_operator(shop: Shop) -> None:
     """Health with everything wrong, events, one of them, refunds, an order."""
+    shop.app.settings = replace(shop.app.settings, operators=("boss@example.org",))
     operator, now = await shop.buyer("boss@example.org"), shop.clock.now()
     await read(operator, "/operator", "No worker has ever run here", "Runbook:")
     await read(operator, "/operator/events", "No such events")
@@ -163,7 +164,8 @@ async def walk_through_the_books(shop: Shop, kind: UUID) -> None:
     shop.payments.now = shop.clock.now()
     _, _, session_id = await shop.world.bought(kind)
     shop.payments.pay(session_id)
-    await reconcile(shop.database.sessions, shop.world.till, now=shop.clock.advance(minutes=5))
+    shop.clock.advance(minutes=20)  # younger ones are still in somebody's hands
+    await reconcile(shop.database.sessions, shop.world.till, now=shop.clock.now())
     await read(organizer, "/organizer/hall/books", "Paid at Stripe, not settled here", "To be looked at")
     await read(operator, "/operator/books", "Paid at Stripe, not settled here", "dry run")
 
@@ -194,9 +196,13 @@ async def walk_along_the_edges(shop: Shop, kind: UUID) -> None:
         assert ("goes back to you" in page) == (state is OrderState.PAID)
     await read(client, f"/orders/{orders[OrderState.PROCESSING]}/confirmation", "on its way")
     await read(client, f"/orders/{orders[OrderState.FAILED]}/confirmation", "did not go through")
+    assert await world.count(Order) > len(OrderState)
+
+
+async def walk_to_a_cancelled_event(shop: Shop, kind: UUID) -> None:
+    """Last of all: from here on nothing of it is sold."""
     async with shop.database.sessions.begin() as session:
         entry = await session.get_one(Entry, (await session.get_one(TicketType, kind)).entry_id)
         entry.state = EntryState.CANCELLED
     shop.app.extensions["catalogue"].forget()
-    await read(client, "/p/hall/concert", "This event is cancelled")
-    assert await world.count(Order) > len(OrderState)
+    await read(browser(shop.app), "/p/hall/concert", "This event is cancelled")

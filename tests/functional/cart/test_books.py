@@ -3,17 +3,12 @@
 The peers' pain behind it: books are reconciled by hand, and the net of a sale is unknown (Attendize 1071, alf.io 1299).
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart import books, decisions, refunds
 from cart.disputes import apply_dispute
@@ -25,7 +20,6 @@ from cart.refunding import refund_items
 from cart.refunds import RefundReason
 from events.models import TicketType
 from shared.contracts.facts import TransactionFacts
-from shared.contracts.protocols import PaymentsRefused
 from tests import ledger_sums
 from tests.cart_world import World
 
@@ -361,77 +355,3 @@ async def test_a_delayed_payment_that_bounced(world: World) -> None:
     assert await post(world) == 2
     assert await sums(world) == {}
     assert await agrees(world)
-
-
-async def test_each_account_has_its_own_books(world: World) -> None:
-    """A page with its own Stripe account: listed from there, booked there; the platform's stays as it is."""
-    kind = await world.sell(cost=2000, stripe_account="acct_hall")
-    other = await world.sell(page="club", cost=700)
-    await world.paid(kind)
-    await world.paid(other)
-    assert await post(world) == 2
-    assert await sums(world) == {"stripe_balance": 2600, "sales": -2700, "fees": 100}
-    assert await agrees(world)
-
-
-async def test_listed_again_from_where_it_ended(world: World) -> None:
-    """The next look begins a minute before the newest; what was there is not posted twice."""
-    kind = await world.sell(cost=2000)
-    await world.paid(kind)
-    await post(world)
-    world.payments.now += timedelta(days=1)
-    await world.paid(kind)
-    assert await post(world) == 1
-    world.payments.now += timedelta(seconds=30)
-    await world.paid(kind)
-    assert await post(world) == 1
-    assert (await sums(world))["fees"] == 150
-    assert await books.fetch(world.sessions, world.payments, stripe_account="", since=world.payments.now) == 0
-
-
-async def test_two_workers_post_once(world: World) -> None:
-    """Two sweeps at the same time: each transaction is in the ledger once, and neither fails."""
-    kind = await world.sell(cost=2000)
-    for _ in range(4):
-        await world.paid(kind)
-    assert sum(await asyncio.gather(*(post(world) for _ in range(3)))) == 4
-    assert (await sums(world))["fees"] == 200
-
-
-async def test_a_crash_while_mirroring_leaves_no_gap(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was mirrored before the crash is older than all that was not, so the next look begins early enough."""
-    kind = await world.sell(cost=2000)
-    for _ in range(4):
-        await world.paid(kind)
-        world.payments.now += timedelta(hours=1)
-    real, calls = books.mirror, 0
-
-    async def crashing(session: AsyncSession, transactions: Sequence[TransactionFacts]) -> int:
-        nonlocal calls
-        calls += 1
-        if calls == 2:
-            raise RuntimeError
-        return await real(session, transactions)
-
-    monkeypatch.setattr(books, "BATCH", 1)
-    monkeypatch.setattr(books, "mirror", crashing)
-    with pytest.raises(RuntimeError):
-        await post(world)
-    await post(world)
-    assert (await sums(world))["fees"] == 200
-    assert await agrees(world)
-
-
-async def test_one_closed_account_stops_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An account that Stripe no longer shows us: the books of the others go on."""
-    await world.paid(await world.sell(cost=2000, stripe_account="acct_hall"))
-    await world.paid(await world.sell(page="club", cost=700))
-    real = world.payments.transactions
-
-    def closed(*, stripe_account: str, **others: Any) -> AsyncIterator[TransactionFacts]:
-        if stripe_account == "acct_hall":
-            raise PaymentsRefused
-        return real(stripe_account=stripe_account, **others)
-
-    monkeypatch.setattr(world.payments, "transactions", closed)
-    assert await post(world) == 1
