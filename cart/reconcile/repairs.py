@@ -6,6 +6,7 @@ Each says in words what became of it, and raises NotRepaired where it could not.
 from datetime import datetime
 from uuid import UUID, uuid5
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart import attempts, books, cancelled_entries, checkout, orders, refunds, release
@@ -27,6 +28,7 @@ from shared.database import Sessions, retrying
 from shared.formats import state_words
 from shared.ids import parse_id
 
+OLDER = "what Stripe says is older than what stands here"
 OVER = (OrderState.FAILED, OrderState.EXPIRED, OrderState.CANCELLED)
 ORPHANS = UUID("6f0b1c5e-6d0f-5a55-9c1e-3d1d1f0e9a41")
 """The namespace of refund ids that are derived from payment intents; never to be changed."""
@@ -166,21 +168,32 @@ async def close_orphan(sessions: Sessions, till: Till, *, facts: SessionFacts, n
     return "closed"
 
 
-async def take_in_refunds(sessions: Sessions, till: Till, *, payment_id: UUID, now: datetime) -> str:
-    """Bring all refunds of a payment to what Stripe says of them, as their webhook would have."""
+async def take_in_refunds(
+    sessions: Sessions, till: Till, *, payment_id: UUID, stripe_refund_id: str, now: datetime
+) -> str:
+    """Bring all refunds of a payment to what Stripe says of them, as their webhook would have; this one among them."""
     async with sessions.reading() as session:
         payment = await session.get_one(Payment, payment_id)
     listed = till.payments.refunds(
         stripe_account=payment.stripe_account, payment_intent=payment.payment_intent
     )
-    facts = [one async for one in listed]
+    facts = {one.id: one async for one in listed}
 
-    async def apply() -> str:
+    async def apply() -> Refund | None:
         async with sessions.begin() as session:
             payment = await session.get_one(Payment, payment_id)
-            return await apply_refunds(session, till, payment, facts, now=now)
+            await apply_refunds(session, till, payment, list(facts.values()), now=now)
+            return await session.scalar(
+                select(Refund).where(
+                    Refund.payment_id == payment_id, Refund.stripe_refund_id == stripe_refund_id
+                )
+            )
 
-    return _noted(await retrying(apply))
+    refund = await retrying(apply)
+    stands = facts.get(stripe_refund_id)
+    if refund is None or stands is None or refund.state != refunds.state_of(stands):
+        raise NotRepaired(OLDER)
+    return f"noted: {refund.state}"
 
 
 async def send_refund(sessions: Sessions, till: Till, *, refund_id: UUID, now: datetime) -> str:
@@ -221,7 +234,7 @@ async def block_tickets(
 def _noted(result: str) -> str:
     """What applying Stripe's word has changed; where it is older than ours, nothing."""
     if result in ("already", "unmatched"):
-        raise NotRepaired("what Stripe says is older than what stands here")
+        raise NotRepaired(OLDER)
     return f"noted: {result.replace('_', ' ')}"
 
 
