@@ -42,6 +42,7 @@ class Kind(StrEnum):
     TRANSACTION_NOT_POSTED = "transaction_not_posted"
     TRANSACTION_UNKNOWN = "transaction_unknown"
     BALANCE_DIFFERS = "balance_differs"
+    EVENT_CANCELLED = "event_cancelled"
     PAID_WITHOUT_LEDGER = "paid_without_ledger"
     PAID_WITHOUT_TICKETS = "paid_without_tickets"
     TICKETS_WITHOUT_PAYMENT = "tickets_without_payment"
@@ -78,6 +79,7 @@ KIND_WORDS = {
     Kind.TRANSACTION_NOT_POSTED: "Movement at Stripe, not in the ledger",
     Kind.TRANSACTION_UNKNOWN: "Movement in the ledger that Stripe does not know",
     Kind.BALANCE_DIFFERS: "Ledger and Stripe's balance differ",
+    Kind.EVENT_CANCELLED: "Event cancelled, its tickets still held",
     Kind.PAID_WITHOUT_LEDGER: "Paid, and the ledger does not say so",
     Kind.PAID_WITHOUT_TICKETS: "Paid without its tickets",
     Kind.TICKETS_WITHOUT_PAYMENT: "Tickets without a payment",

@@ -114,6 +114,28 @@ def _held_without_order(order_id: UUID, tickets: Sequence[TicketDTO]) -> Differe
     )
 
 
+async def compare_cancelled(
+    session: AsyncSession, calendar: CalendarService, scope: Scope
+) -> list[Difference]:
+    """Orders that hold tickets of cancelled events. Those whose payment is on its way are left to it."""
+    found: list[Difference] = []
+    after: UUID | None = None
+    while step := await calendar.orders_of_cancelled_entries(session, after=after, limit=PER_STEP):
+        after = step[-1]
+        briefs = await orders_by_id(session, step)
+        found += [
+            _about_order(
+                Kind.EVENT_CANCELLED,
+                briefs[one],
+                remedy="give its tickets back, refund what was paid",
+                repair=partial(repairs.unwind_order, order_id=one),
+            )
+            for one in step
+            if one in briefs and briefs[one].state in (OrderState.PENDING, OrderState.PAID)
+        ]
+    return found
+
+
 async def compare_paid(session: AsyncSession, calendar: CalendarService, scope: Scope) -> list[Difference]:
     """Orders paid since the scope's beginning against their tickets: each paid for is confirmed, or was refunded."""
     found: list[Difference] = []

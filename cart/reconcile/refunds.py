@@ -62,7 +62,7 @@ def _judge(facts: RefundFacts, row: Refund | None, payment: Payment, order: Orde
         order_id=order.id,
         page_ids=order.page_ids,
     )
-    take_in = partial(repairs.take_in_refunds, payment_id=payment.id)
+    take_in = partial(repairs.take_in_refunds, payment_id=payment.id, stripe_refund_id=facts.id)
     if row is None:
         return difference(kind=Kind.REFUND_NOT_HERE, remedy="take it in", repair=take_in)
     if row.amount != facts.amount:

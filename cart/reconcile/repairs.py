@@ -6,9 +6,10 @@ Each says in words what became of it, and raises NotRepaired where it could not.
 from datetime import datetime
 from uuid import UUID, uuid5
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cart import attempts, books, checkout, orders, refunds, release
+from cart import attempts, books, cancelled_entries, checkout, orders, refunds, release
 from cart.complete import settle_at_once
 from cart.disputes import apply_dispute
 from cart.models import CheckoutAttempt, Payment, Refund
@@ -22,11 +23,12 @@ from cart.settle import Settled
 from cart.till import Till
 from shared.contracts.facts import IntentFacts, PayoutFacts, SessionFacts, TransactionFacts
 from shared.contracts.protocols import Confirmation
-from shared.contracts.states import OrderState
+from shared.contracts.states import STOCK_STATES, OrderState
 from shared.database import Sessions, retrying
 from shared.formats import state_words
 from shared.ids import parse_id
 
+OLDER = "what Stripe says is older than what stands here"
 OVER = (OrderState.FAILED, OrderState.EXPIRED, OrderState.CANCELLED)
 ORPHANS = UUID("6f0b1c5e-6d0f-5a55-9c1e-3d1d1f0e9a41")
 """The namespace of refund ids that are derived from payment intents; never to be changed."""
@@ -125,6 +127,16 @@ async def free_tickets(sessions: Sessions, till: Till, *, order_id: UUID, now: d
     return f"{freed} tickets are free again"
 
 
+async def unwind_order(sessions: Sessions, till: Till, *, order_id: UUID, now: datetime) -> str:
+    """Release or refund an order that holds tickets of a cancelled event."""
+    await cancelled_entries.unwind(sessions, till, now=now)
+    async with sessions.reading() as session:
+        tickets = await till.calendar.get_tickets_for_order(session, order_id)
+    if any(ticket.entry_cancelled and ticket.state in STOCK_STATES for ticket in tickets):
+        raise NotRepaired("Stripe has no answer about its payment page")
+    return "its tickets are given back, what was paid is refunded"
+
+
 async def recount(sessions: Sessions, till: Till, *, pool_id: UUID, now: datetime) -> str:
     """Set a pool's counter to what its tickets hold."""
     async with sessions.begin() as session:
@@ -156,21 +168,32 @@ async def close_orphan(sessions: Sessions, till: Till, *, facts: SessionFacts, n
     return "closed"
 
 
-async def take_in_refunds(sessions: Sessions, till: Till, *, payment_id: UUID, now: datetime) -> str:
-    """Bring all refunds of a payment to what Stripe says of them, as their webhook would have."""
+async def take_in_refunds(
+    sessions: Sessions, till: Till, *, payment_id: UUID, stripe_refund_id: str, now: datetime
+) -> str:
+    """Bring all refunds of a payment to what Stripe says of them, as their webhook would have; this one among them."""
     async with sessions.reading() as session:
         payment = await session.get_one(Payment, payment_id)
     listed = till.payments.refunds(
         stripe_account=payment.stripe_account, payment_intent=payment.payment_intent
     )
-    facts = [one async for one in listed]
+    facts = {one.id: one async for one in listed}
 
-    async def apply() -> str:
+    async def apply() -> Refund | None:
         async with sessions.begin() as session:
             payment = await session.get_one(Payment, payment_id)
-            return await apply_refunds(session, till, payment, facts, now=now)
+            await apply_refunds(session, till, payment, list(facts.values()), now=now)
+            return await session.scalar(
+                select(Refund).where(
+                    Refund.payment_id == payment_id, Refund.stripe_refund_id == stripe_refund_id
+                )
+            )
 
-    return _noted(await retrying(apply))
+    refund = await retrying(apply)
+    stands = facts.get(stripe_refund_id)
+    if refund is None or stands is None or refund.state != refunds.state_of(stands):
+        raise NotRepaired(OLDER)
+    return f"noted: {refund.state}"
 
 
 async def send_refund(sessions: Sessions, till: Till, *, refund_id: UUID, now: datetime) -> str:
@@ -211,7 +234,7 @@ async def block_tickets(
 def _noted(result: str) -> str:
     """What applying Stripe's word has changed; where it is older than ours, nothing."""
     if result in ("already", "unmatched"):
-        raise NotRepaired("what Stripe says is older than what stands here")
+        raise NotRepaired(OLDER)
     return f"noted: {result.replace('_', ' ')}"
 
 

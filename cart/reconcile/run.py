@@ -24,6 +24,7 @@ from cart.reconcile.differences import Difference, NotRepaired, Scope
 from cart.reconcile.listing import Progress, list_account
 from cart.reconcile.reading import accounts
 from cart.records import Reconciliation
+from cart.refunds import send_due
 from cart.till import Till
 from shared.contracts.protocols import PaymentsRefused, PaymentsUnavailable
 from shared.database import Sessions
@@ -48,7 +49,13 @@ OF_ACCOUNT = (
     books.compare_payouts,
     orphans.compare_orphans,
 )
-OF_SHOP = (orders.compare_held, orders.compare_paid, disputes.compare_blocked, orders.compare_pools)
+OF_SHOP = (
+    orders.compare_held,
+    orders.compare_cancelled,
+    orders.compare_paid,
+    disputes.compare_blocked,
+    orders.compare_pools,
+)
 
 
 @dataclass(slots=True)
@@ -185,6 +192,8 @@ class Run:
         await self._step(partial(orders.compare_orders, scope=self.scope))
         for compare in OF_SHOP:
             await self._step(partial(compare, calendar=self.till.calendar, scope=self.scope))
+        if self.report.committed:  # what our repairs owe goes out in the same run
+            await send_due(self.sessions, self.till.payments, now=self.scope.now)
 
     async def compare_books(self, account: str) -> None:
         """Movements and balance: last, for what was repaired before has moved money and made payments known."""

@@ -2,9 +2,10 @@
 
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import case, func, select, text
 
 from cart import books, refunds
+from cart.models import LedgerTransfer
 from cart.reconcile.differences import Kind
 from cart.reconcile.run import Report, reconcile
 from tests.cart_world import World
@@ -88,3 +89,19 @@ async def forget(world: World, order_id: UUID) -> None:
         await session.execute(text("UPDATE pools SET allocated = 0"))
         for table in ("ledger_transfers", "order_lines"):
             await session.execute(text(f"ALTER TABLE {table} ENABLE TRIGGER USER"))
+
+
+async def ledger_balance(world: World) -> dict[str, int]:
+    """The ledger's balance of the platform's account at Stripe, by currency."""
+    side = case(
+        (LedgerTransfer.debit == "stripe_balance", 1),
+        (LedgerTransfer.credit == "stripe_balance", -1),
+        else_=0,
+    )
+    async with world.sessions() as session:
+        rows = await session.execute(
+            select(LedgerTransfer.currency, func.sum(LedgerTransfer.amount * side)).group_by(
+                LedgerTransfer.currency
+            )
+        )
+        return {currency: int(amount) for currency, amount in rows}

@@ -4,15 +4,27 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import case, func, select, text, update
+from sqlalchemy import text, update
 
 from cart import books
-from cart.models import CheckoutAttempt, LedgerTransfer, Order
+from cart.models import CheckoutAttempt, Order
 from cart.reconcile.differences import Kind
 from cart.reconcile.run import reconcile
+from events.cancelling import cancel_entry
+from events.models import TicketType
 from shared.contracts.states import OrderState
 from tests.cart_world import World
-from tests.functional.cart.reconciling import blocked, check, forget, kinds, later, paid, repaired, work
+from tests.functional.cart.reconciling import (
+    blocked,
+    check,
+    forget,
+    kinds,
+    later,
+    ledger_balance,
+    paid,
+    repaired,
+    work,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -342,17 +354,14 @@ async def test_orphans_are_in_the_books(world: World) -> None:
     assert await ledger_balance(world) == await world.payments.balance(stripe_account="") == {"EUR": -50}
 
 
-async def ledger_balance(world: World) -> dict[str, int]:
-    """The ledger's balance of the platform's account at Stripe, by currency."""
-    side = case(
-        (LedgerTransfer.debit == "stripe_balance", 1),
-        (LedgerTransfer.credit == "stripe_balance", -1),
-        else_=0,
-    )
-    async with world.sessions() as session:
-        rows = await session.execute(
-            select(LedgerTransfer.currency, func.sum(LedgerTransfer.amount * side)).group_by(
-                LedgerTransfer.currency
-            )
-        )
-        return {currency: int(amount) for currency, amount in rows}
+async def test_event_cancelled_and_nothing_done(world: World) -> None:
+    """The sweep was dead: what was paid is refunded, what was held is given back (spec: H1)."""
+    order_id, _, kind = await paid(world)
+    _, held, _ = await world.bought(kind)
+    async with world.sessions.begin() as session:
+        entry_id = (await session.get_one(TicketType, kind)).entry_id
+        await cancel_entry(session, entry_id=entry_id, actor="operator", now=world.clock.now())
+    await repaired(world, Kind.EVENT_CANCELLED, Kind.EVENT_CANCELLED)
+    assert [(await world.order(one)).state for one in (order_id, held)] == ["paid", "cancelled"]
+    assert [(one.amount, one.state) for one in await world.refunds()] == [(3000, "succeeded")]
+    assert await world.allocated(kind) == 0

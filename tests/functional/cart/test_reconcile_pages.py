@@ -99,7 +99,7 @@ async def test_what_was_repaired_is_shown_as_such(shop: Shop) -> None:
     page = await read(await seller(shop, kind, "o@example.org"), "/organizer/hall/books")
     assert "<h1>The books balance</h1>" in page
     assert "Put right by itself" in page
-    assert "settled: the order is paid" in page
+    assert "Settled: the order is paid" in page
 
 
 async def test_part_of_an_order_that_others_share(shop: Shop) -> None:
