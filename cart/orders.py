@@ -35,11 +35,21 @@ _WITH_SIBLINGS = (
 
 
 async def add_order(
-    session: AsyncSession, quote: Quote, *, user_id: UUID, email: str, fingerprint: str, now: datetime
+    session: AsyncSession,
+    quote: Quote,
+    *,
+    user_id: UUID,
+    email: str,
+    fingerprint: str,
+    now: datetime,
+    order_id: UUID | None = None,
 ) -> Order:
-    """Write an order and its immutable lines, at commit; tickets are not claimed yet. Times in UTC."""
+    """Write an order and its immutable lines, at commit; tickets are not claimed yet. Times in UTC.
+
+    `order_id`: of tickets that name their order already (the demo's).
+    """
     order = Order(
-        id=new_id(),
+        id=order_id or new_id(),
         number=new_order_number(),
         user_id=user_id,
         email=email,

@@ -9,6 +9,7 @@
 #   "click",
 #   "fpdf2",
 #   "hypercorn[uvloop]",
+#   "httpx",
 #   "idna",
 #   "jinja2",
 #   "pgqueuer[asyncpg]",

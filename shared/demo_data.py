@@ -19,7 +19,10 @@ async def fill(settings: Settings) -> None:
     database = Database(settings.database_url or "")
     async with database.sessions.begin() as session:
         organizer = await find_or_create_user(session, email=ORGANIZER)
-        await import_module("events.seed").seed(session, now=datetime.now(UTC), owner_id=organizer.id)
+        now = datetime.now(UTC)
+        await import_module("events.seed").seed(session, now=now, owner_id=organizer.id)
+        calendar = import_module("events.service").SqlCalendarService()
+        await import_module("cart.seed").seed(session, calendar, now=now)
     await database.close()
 
 

@@ -41,6 +41,7 @@ from shared.stripe_client import (
     known,
     made_since,
     on_account,
+    under_next_key,
 )
 from shared.web import Tillgate
 
@@ -81,24 +82,19 @@ class StripePayments(StripeConnection):
         replaces: str | None = None,
     ) -> str:
         """Create the user's customer; the key makes a repeat return the same one (spec: E5)."""
-        key = f"customer-{installation_id}-{user_id}"
-        customer = await answer(
-            self.client.v1.customers.create_async(
-                params={
-                    "email": email,
-                    "metadata": {
-                        "app": APP,
-                        "installation_id": str(installation_id),
-                        "user_id": str(user_id),
-                    },
-                },
-                options={
-                    **on_account(stripe_account),
-                    "idempotency_key": f"{key}-{replaces}" if replaces else key,
-                },
+        first = f"customer-{installation_id}-{user_id}" + (f"-{replaces}" if replaces else "")
+        metadata = {"app": APP, "installation_id": str(installation_id), "user_id": str(user_id)}
+
+        async def make(key: str) -> str:
+            customer = await answer(
+                self.client.v1.customers.create_async(
+                    params={"email": email, "metadata": metadata},
+                    options={**on_account(stripe_account), "idempotency_key": key},
+                )
             )
-        )
-        return customer.id
+            return customer.id
+
+        return await under_next_key(first, make)
 
     async def create_checkout_session(self, request: CheckoutRequest) -> SessionFacts:
         """Make the Checkout session of one attempt: the one place that does so (spec: F1).
@@ -264,6 +260,27 @@ class StripePayments(StripeConnection):
     ) -> RefundFacts:
         """Refund once per `refund_id`: the key guards 24 hours, the look at its metadata guards for ever."""
         options = on_account(stripe_account)
+
+        async def make(key: str) -> RefundFacts:
+            found = await self._made_refund(refund_id, payment_intent, options)
+            if found is None:
+                found = await answer(
+                    self.client.v1.refunds.create_async(
+                        params={
+                            "payment_intent": payment_intent,
+                            "amount": amount,
+                            "metadata": {**metadata, "refund_id": str(refund_id)},
+                        },
+                        options={**options, "idempotency_key": key},
+                    )
+                )
+            return facts.refund_facts(found, stripe_account)
+
+        return await under_next_key(f"refund-{refund_id}", make)
+
+    async def _made_refund(
+        self, refund_id: UUID, payment_intent: str, options: stripe.RequestOptions
+    ) -> stripe.Refund | None:
         listed = await answer(
             self.client.v1.refunds.list_async(
                 params={"payment_intent": payment_intent, "limit": PER_CALL}, options=options
@@ -271,18 +288,8 @@ class StripePayments(StripeConnection):
         )
         async for found in every(listed):
             if found.metadata is not None and found.metadata.to_dict().get("refund_id") == str(refund_id):
-                return facts.refund_facts(found, stripe_account)
-        created = await answer(
-            self.client.v1.refunds.create_async(
-                params={
-                    "payment_intent": payment_intent,
-                    "amount": amount,
-                    "metadata": {**metadata, "refund_id": str(refund_id)},
-                },
-                options={**options, "idempotency_key": f"refund-{refund_id}"},
-            )
-        )
-        return facts.refund_facts(created, stripe_account)
+                return found
+        return None
 
     async def clock_difference(self) -> float:
         """Seconds that our clock is ahead of Stripe's, read from the `Date` of a cheap answer: right to a second."""

@@ -32,6 +32,9 @@ S = TypeVar("S", bound=stripe.StripeObject)
 TIMEOUT_SECONDS = 8  # with the retries, a buyer waits half a minute at most for a Stripe that does not answer
 NETWORK_RETRIES = 2  # safe: every POST of ours carries its own idempotency key
 PER_CALL = 100  # the most that Stripe lists at once
+KEYS = (
+    5  # a 5xx stays under its idempotency key for a day; so many keys are tried before it counts as no answer
+)
 
 # Only these say no about the request itself. A wrong key (401), a busy idempotency key (409), a rate limit or a 5xx say
 # nothing about whether a session exists, so they never count as "there is none".
@@ -39,6 +42,12 @@ FINAL = (stripe.InvalidRequestError, stripe.CardError)
 # A key that was rolled or revoked (401), or a restricted one that may not do this (403): nobody can pay until it is
 # changed, and nothing else is said about the request.
 KEY_PROBLEMS = (stripe.AuthenticationError, stripe.PermissionError)
+
+
+class AnswerKept(PaymentsUnavailable):
+    """The payment provider failed at this. Your tickets stay held; please try again in a moment."""
+
+    # A 5xx that Stripe replays: the call is over, and under its key nothing will ever be done.
 
 
 class StripeConnection:
@@ -107,11 +116,25 @@ async def _answered(call: Awaitable[T]) -> T:
             raise KeyRefused from error
         if not isinstance(error, FINAL):
             log.warning("stripe did not answer", error=str(error), ms=_ms(started))
-            raise PaymentsUnavailable from error
+            raise (AnswerKept if _is_replayed(error) else PaymentsUnavailable) from error
         log.error("stripe refused", error=str(error), code=error.code, ms=_ms(started))  # noqa: TRY400
         raise _refusal(error)(
             details={"reason": error.user_message or "", "status": error.http_status or 0}
         ) from error
+
+
+async def under_next_key(key: str, ask: Callable[[str], Awaitable[T]]) -> T:
+    """What `ask` gets under this idempotency key; where Stripe keeps a failure under it, under the next one.
+
+    The next key is the same for everybody, and is used only where the one before can do nothing any more: so
+    processes that ask at once, and one that was stopped for an hour in between, do the thing once together.
+    """
+    for number in range(KEYS):
+        try:
+            return await ask(f"{key}-{number + 1}" if number else key)
+        except AnswerKept:
+            continue
+    raise PaymentsUnavailable
 
 
 async def known(call: Awaitable[T]) -> T | None:
@@ -156,6 +179,11 @@ def _refusal(error: stripe.StripeError) -> type[PaymentsRefused]:
     if error.code == "charge_disputed":
         return ChargeDisputed
     return CustomerGone if _is_about_customer(error) else PaymentsRefused
+
+
+def _is_replayed(error: stripe.StripeError) -> bool:
+    """Whether this is the kept answer of an earlier call under the same key (Stripe: idempotent requests)."""
+    return (error.headers or {}).get("idempotent-replayed") == "true"
 
 
 def _is_about_customer(error: stripe.StripeError) -> bool:

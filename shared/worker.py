@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-import asyncpg
 import structlog
 from pgqueuer import DatabaseRetryEntrypointExecutor, Job, PgQueuer
 from sqlalchemy import func, text
@@ -110,7 +109,9 @@ class Worker:
         while not self.stop.is_set():
             try:
                 await self._take_jobs()
-            except (OSError, RuntimeError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except (
+                Exception
+            ):  # whatever a connection that broke in the middle makes of it: the worker goes on
                 log.exception("job queue lost, trying again")
                 await self._pause(RECONNECT_AFTER)
 

@@ -17,9 +17,9 @@ from typing import Any
 from uuid import UUID
 
 import psutil
-from cart.event_types import HANDLED
 from sqlalchemy import insert, text
 
+from cart.news import HANDLERS
 from shared import migrate
 from shared.app import create_app
 from shared.database import Database
@@ -76,7 +76,7 @@ class House:
         """Start what stands around the shop, and the bare app that it is compared with."""
         port = {name: str(number) for name, number in self.ports.items()}
         webhooks = ["--webhook-url", f"{self.env['PUBLIC_URL']}/webhooks/stripe"]
-        for kind in HANDLED:  # as an endpoint at Stripe is set up
+        for kind in HANDLERS:  # as an endpoint at Stripe is set up
             webhooks += ["--event", kind]
         self._start("stand-in", "shared.sandbox.stripe", "--port", port["stand-in"], *webhooks)
         mail_folder = f"{self.env['TILLGATE_VAR']}/mail"

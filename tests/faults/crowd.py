@@ -29,7 +29,6 @@ def crowd(
     async def come_and_go() -> None:
         async with asyncio.TaskGroup() as everybody:
             everybody.create_task(organize(organizer, town, pace))
-            everybody.create_task(organize(organizer, town, pace))
             for person in people:
                 everybody.create_task(person.live(pace))
 

@@ -16,8 +16,8 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import psutil
-from cart.event_types import HANDLED
 
+from cart.news import HANDLERS
 from shared import migrate
 from shared.children import die_with_parent
 from shared.database import Database, Sessions
@@ -200,7 +200,7 @@ class Parts:
             mails = ["--folder", str(self._folder / "mail")]
             return ["shared.sandbox.inbox", "--port", port["inbox"], "--smtp-port", port["smtp"], *mails]
         if name == "stand-in":
-            events = [word for kind in HANDLED for word in ("--event", kind)]
+            events = [word for kind in HANDLERS for word in ("--event", kind)]
             webhooks = ["--webhook-url", f"{self.env['PUBLIC_URL']}/webhooks/stripe", *events]
             return ["shared.sandbox.stripe", "--port", port["stand-in"], *webhooks]
         return ["shared", "worker"]

@@ -169,10 +169,11 @@ def _prove(parts: Parts, outcome: Outcome) -> None:
 @click.command()
 @click.option("--minutes", default=30.0, show_default=True, type=click.FloatRange(min=0.2))
 @click.option("--people", default=200, show_default=True, type=click.IntRange(1, 2000))
+@click.option("--pause", default=8.0, show_default=True, help="Seconds between two kills, about.")
 @click.option("--seed", type=int, help="Of an earlier run; left out, another one each time.")
-def main(minutes: float, people: int, seed: int | None) -> None:
+def main(minutes: float, people: int, pause: float, seed: int | None) -> None:
     """Run, print the figures, end with status 1 if anything was lost."""
-    plan = Plan(seed or random.randrange(2**31), seconds=minutes * 60, people=people)
+    plan = Plan(seed or random.randrange(2**31), seconds=minutes * 60, people=people, pause=pause)
     outcome = run_in_new_folder(plan)
     click.echo("\n".join([*outcome.lines(), *outcome.complaints]))
     sys.exit(1 if outcome.complaints else 0)

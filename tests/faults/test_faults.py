@@ -22,5 +22,5 @@ def test_nothing_is_lost_while_everything_fails() -> None:
     told = "\n".join(outcome.lines())
     assert not outcome.complaints, f"{told}\n{outcome.complaints}\n{SEED}={seed}"
     assert outcome.counts["orders"]["paid"] > 20, told
-    assert len(outcome.kills) == 4, told
+    assert len(outcome.kills) >= 4, told
     assert outcome.faults and outcome.webhooks["repeated"], told  # noqa: PT018 - one thought

@@ -4,8 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
+from asyncpg import InternalClientError
+from pgqueuer.qm import QueueManager
 from sqlalchemy import text
 
 from shared import worker as worker_module
@@ -163,6 +166,26 @@ async def test_lost_connection_is_made_again(
             app.database.sessions,
             LISTENERS.replace("count(*)", "count(pg_terminate_backend(pid))"),
         )
+        async with app.database.sessions.begin() as session:
+            await nudge(session, "counting")
+        await eventually(lambda: _at_least(sweep, 2))
+
+
+async def test_listener_that_breaks_in_the_middle_does_not_end_the_worker(
+    app: Tillgate, sweep: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database killed in the middle of an answer: asyncpg then raises what is none of its usual errors."""
+    monkeypatch.setattr(worker_module, "RECONNECT_AFTER", timedelta(milliseconds=5))
+    listen, broken = QueueManager.run, [InternalClientError("cannot switch to state 12")]
+
+    async def run(queue: QueueManager, *args: Any, **options: Any) -> None:
+        if broken:
+            raise broken.pop()
+        await listen(queue, *args, **options)
+
+    monkeypatch.setattr(QueueManager, "run", run)
+    async with working(app):
+        await eventually(lambda: _more_than(0, app.database.sessions, LISTENERS))
         async with app.database.sessions.begin() as session:
             await nudge(session, "counting")
         await eventually(lambda: _at_least(sweep, 2))

@@ -12,6 +12,7 @@ from cart.models import StripeCustomer
 from cart.till import Till
 from shared.clock import ManualClock
 from shared.contracts.facts import CheckoutRequest
+from shared.contracts.protocols import PaymentsUnavailable
 from shared.contracts.states import OrderState
 from shared.database import Database
 from shared.ids import new_id
@@ -125,6 +126,39 @@ async def test_refund_is_made_once_after_its_key_is_forgotten(edge: Edge) -> Non
     made.append(await _refund(edge, paid["payment_intent"], refund_id))
     assert made[0] == made[1]
     assert len(edge.standin.events("refund.created")) == 1
+
+
+async def test_failure_that_stripe_keeps_does_not_hold_a_refund_up(edge: Edge) -> None:
+    """A 500 is replayed under its key for a day; the refund goes through all the same, and once (Hi.Events 1067)."""
+    _, _, session_id = await edge.world.bought(await edge.world.sell(cost=1250))
+    paid = await edge.standin.pay(session_id)
+    refund_id = new_id()
+    edge.standin.fail_next("/v1/refunds", 500, method="POST")
+    made = {await _refund(edge, paid["payment_intent"], refund_id) for _ in range(2)}
+    assert len(made) == len(edge.standin.events("refund.created")) == 1
+
+
+async def test_failure_that_stripe_keeps_does_not_keep_a_user_from_buying(edge: Edge) -> None:
+    """Their customer is made under the next key, and it is the same one the next time (spec: E5)."""
+    user_id, installation_id = new_id(), new_id()
+    edge.standin.fail_next("/v1/customers", 500, method="POST")
+    made = {
+        await edge.payments.customer_for(
+            user_id=user_id, email="ada@example.org", stripe_account="", installation_id=installation_id
+        )
+        for _ in range(2)
+    }
+    assert len(made) == len(edge.standin.events("customer.created")) == 1
+
+
+async def test_stripe_that_keeps_failing_is_no_answer(edge: Edge) -> None:
+    """After some keys it counts as unavailable, for the next try later; nothing was made."""
+    edge.standin.fail_next("/v1/customers", 500, times=50, method="POST")
+    with pytest.raises(PaymentsUnavailable):
+        await edge.payments.customer_for(
+            user_id=new_id(), email="ada@example.org", stripe_account="", installation_id=new_id()
+        )
+    assert edge.standin.events("customer.created") == []
 
 
 async def _refund(edge: Edge, payment_intent: str, refund_id: Any) -> str:

@@ -259,7 +259,7 @@ async def test_late_payer_is_found(shop: Shop, gone: bool) -> None:
     assert f"/organizer/hall/orders/{order_id}" in listed
     page = await page_of(await owner.get(f"/organizer/hall/orders/{order_id}"))
     assert str(facts.payment_intent) in page
-    assert ("Refund" in page, "Not paid in time → Paid" in page) == (gone, not gone)
+    assert ("Refund decided" in page, "Not paid in time → Paid" in page) == (gone, not gone)
     assert await shop.world.states(order_id) == ([] if gone else ["confirmed"])
 
 

@@ -2,11 +2,16 @@
 
 from sqlalchemy import func, select
 
+from cart.models import Order
+from cart.reconcile.run import reconcile
+from cart.seed import seed as seed_orders
+from cart.till import Till
 from events.catalogue import Catalogue
 from events.models import Entry, Page
 from events.seed import seed
 from events.views import stand_of_entry
 from shared.clock import ManualClock
+from shared.contracts.stub_payments import StubPayments
 from shared.database import Database
 from shared.settings import ROOT
 from shared.web import Tillgate
@@ -25,6 +30,14 @@ async def test_seed(app: Tillgate, database: Database, clock: ManualClock) -> No
     assert len(entries) >= 12
     assert {entry.state for entry in entries} == {"draft", "confirmed", "cancelled"}
     assert all((ROOT / "static/pictures" / entry.picture).is_file() for entry in entries if entry.picture)
+    async with database.sessions.begin() as session:
+        await seed_orders(session, app.services.calendar, now=clock.now())
+        free = select(Order.state, Order.total).distinct()
+        assert [tuple(row) for row in await session.execute(free)] == [("paid", 0)]
+    run = await reconcile(
+        database.sessions, Till(app.services.calendar, StubPayments(), "http://shop.test"), now=clock.now()
+    )
+    assert run.differences == [], "the books of a new shop balance"
     coming = (await Catalogue(database).coming(clock.now())).entries
     on_their_way = select(Page.currency).where(Page.delayed_methods)
     async with database.sessions() as session:

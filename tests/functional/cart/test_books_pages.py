@@ -190,8 +190,8 @@ async def test_a_platform_payout_shows_each_page_its_part(shop: Shop) -> None:
     assert "€64.00" not in body
     assert "€20.00" not in body
     listed = await rows(owner, "/organizer/hall/money")
-    assert listed[-1] == ["Paid out, of those shown", "€44.50"]
-    assert "<dd>€14.50</dd>" in body, "what was sold since is in no payout yet"
+    assert listed[-1] == ["Together", "€44.50"]
+    assert "<strong>€14.50</strong>" in body, "what was sold since is in no payout yet"
     contents = await rows(owner, "/organizer/hall/payouts/po_1")
     assert contents[0] == ["Order", "Sold", "Stripe's fees", "Net"]
     assert contents[1:] == [
@@ -218,11 +218,11 @@ async def test_a_payout_that_came_back_is_part_of_the_next(shop: Shop) -> None:
         await books.payouts.apply_payout(session, failed, now=shop.clock.now())
     await post(shop)
     owner = await owner_of(shop, hall)
-    assert "<dd>€44.50</dd>" in await page_of(await owner.get("/organizer/hall/money"))
+    assert "<strong>€44.50</strong>" in await page_of(await owner.get("/organizer/hall/money"))
     shop.payments.now += timedelta(days=1)
     again = shop.payments.pay_out("EUR")
     await post(shop)
-    assert "<dd>€0.00</dd>" in await page_of(await owner.get("/organizer/hall/money"))
+    assert "<strong>€0.00</strong>" in await page_of(await owner.get("/organizer/hall/money"))
     contents = await rows(owner, f"/organizer/hall/payouts/{again.id}")
     assert contents[1:] == [[f"Sent back by the bank: {first.id}", "€44.50"], ["Your part", "€44.50"]]
     assert "The bank account has been closed." in await page_of(
@@ -250,7 +250,7 @@ async def test_a_page_with_its_own_account_sees_the_whole(shop: Shop) -> None:
     shown = await rows(owner, "/organizer/hall/money")
     assert shown[2] == ["Stripe's fees", "2", "−€3.50"]
     assert shown[5] == ["Net", "3", "€36.50"]
-    assert shown[-1] == ["Paid out, of those shown", "€36.50"]
+    assert shown[-1] == ["Together", "€36.50"]
     contents = await rows(owner, "/organizer/hall/payouts/po_1")
     assert contents[-2:] == [
         ["Of no order", "", "−€3.00", "−€3.00"],

@@ -181,6 +181,20 @@ async def test_by_hand_in_two_parts_in_any_order(world: World) -> None:
     assert sum(amount for amount, _ in await lines_of(world)) == 4 * 4000
 
 
+async def test_all_money_back_as_goodwill_leaves_the_tickets(world: World) -> None:
+    """Nothing is left of the payment, but by our own doing: only what was done by hand cancels tickets (spec: H2)."""
+    _, order_id, session_id = await world.paid(await world.sell(cost=1500))
+    async with world.sessions.begin() as session:
+        line = (await session.scalars(select(OrderLine))).one()
+        await refunding.refund_amount(
+            session, world.till, order_id=order_id, line_id=line.id, amount=1500, page_id=line.page_id,
+            refund_id=new_id(), actor="user:x", now=world.clock.now(),
+        )  # fmt: skip
+    await refunds.send_due(world.sessions, world.payments, now=world.clock.now())
+    assert await tell(world, session_id) == "already"
+    assert await world.states(order_id) == ["confirmed"]
+
+
 async def test_a_refund_of_a_second_payment_by_hand_leaves_the_order(world: World) -> None:
     """Pain "refunding a double payment kills the valid order" (pretix 343), by hand, before we could (spec: H2)."""
     _, order_id, session_id = await world.paid(await world.sell(cost=900))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -275,3 +276,15 @@ async def test_refunding_a_double_payment_leaves_the_valid_order(world: World) -
     gone = [(made.payment_intent, made.amount) for made in world.payments.made_refunds]
     assert gone == [(f"pi_{session_id}_again", 1800), (f"pi_{session_id}", 900)]
     assert await world.states(order_id) == ["cancelled", "confirmed"]
+
+
+async def test_money_goes_back_from_the_payment_that_paid(world: World) -> None:
+    """A wrong amount came first and went back; what the order gives back is of the payment after it (spec: H2)."""
+    user_id, order_id, wrong = await world.bought(await world.sell(cost=900))
+    await world.settle(replace(world.payments.pay(wrong), amount_total=800))
+    right = await world.pay(user_id, order_id)
+    assert (await world.order(order_id)).state == "paid"
+    await refund(world, order_id, await tickets_of(world, order_id))
+    await send(world)
+    gone = [(made.payment_intent, made.amount) for made in world.payments.made_refunds]
+    assert gone == [(f"pi_{wrong}", 800), (f"pi_{right}", 900)]
