@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from cart import books, cancelled_entries, inbox, refunds
-from cart.models import LedgerTransfer, Payment, Refund, RefundLine, WebhookEvent
+from cart.models import LedgerTransfer, Order, Payment, Refund, RefundLine, WebhookEvent
 from cart.records import Dispute
 from cart.refunding import refund_items
 from cart.refunds import RefundReason
@@ -156,8 +156,10 @@ class Lived:
         self.news("checkout.session.expired", session=self.world.payments.known[self.session_id])
 
     async def lapse(self) -> None:
-        """The hold ends; by some mistake of Stripe's the page can still be paid."""
-        later(self.world, minutes=31)
+        """The hold of this order ends; by some mistake of Stripe's its page can still be paid."""
+        over = update(Order).where(Order.id == self.order_id).values(reserved_until=self.world.clock.now())
+        async with self.world.sessions.begin() as session:
+            await session.execute(over)
         await self.world.release(self.order_id)
         known = self.world.payments.known
         self.news("checkout.session.expired", session=known[self.session_id])
