@@ -22,8 +22,23 @@ UNSETTLED = (OrderState.PENDING, OrderState.PROCESSING)
 
 
 async def compare_sessions(session: AsyncSession, listed: Listed, scope: Scope) -> list[Difference]:
-    """Every session of ours at Stripe against its attempt and order. Those without an attempt are orphans' part."""
-    ours = [one for one in listed.sessions.values() if scope.is_ours(one.metadata)]
+    """Every session of ours that is over at Stripe against its attempt and order. Orphans' part: no attempt."""
+    return await _compare(session, listed, scope, are_open=False)
+
+
+async def compare_open_sessions(session: AsyncSession, listed: Listed, scope: Scope) -> list[Difference]:
+    """Those that can still be paid; after the others, since settling one may leave another without a use."""
+    return await _compare(session, listed, scope, are_open=True)
+
+
+async def _compare(
+    session: AsyncSession, listed: Listed, scope: Scope, *, are_open: bool
+) -> list[Difference]:
+    ours = [
+        one
+        for one in listed.sessions.values()
+        if scope.is_ours(one.metadata) and (one.status == "open") == are_open
+    ]
     known = await attempts_of(session, listed.account, {one.id: one.metadata for one in ours})
     booked = await booked_intents(
         session, listed.account, [one.payment_intent for one in ours if one.payment_intent]
@@ -50,7 +65,11 @@ def _judge(facts: SessionFacts, attempt: AttemptBrief, *, is_booked: bool) -> Di
     if facts.status == "expired":
         ended = attempt.state not in ACTIVE
         is_copy = attempt.session_id not in (None, facts.id)
-        return None if ended or is_copy else _difference(Kind.SESSION_EXPIRED, facts, attempt, "end it, free its stock")
+        return (
+            None
+            if ended or is_copy
+            else _difference(Kind.SESSION_EXPIRED, facts, attempt, "end it, free its stock")
+        )
     if facts.payment_status == "paid":
         return None if is_booked else _difference(Kind.SESSION_NOT_SETTLED, facts, attempt, "settle it")
     if facts.payment_status == "unpaid" and attempt.order.state in UNSETTLED:
