@@ -12,7 +12,7 @@ from tests.faults.organizer import announce_and_cancel, refund_some
 from tests.faults.people import Diary, Person
 from tests.faults.town import Town
 
-LEAVE_SECONDS = 60
+LEAVE_SECONDS = 90
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from tests.faults.parts import Parts
 from tests.faults.people import Diary
 
 LATER = timedelta(minutes=10)
-QUIET_SECONDS, WORKER_ROUND = 90, 5
+QUIET_SECONDS, WORKER_ROUND = 120, 5
 UNFINISHED = {
     "orders": "SELECT count(*) FROM orders WHERE state IN ('pending', 'processing')",
     "attempts": "SELECT count(*) FROM checkout_attempts WHERE state IN ('creating', 'open')",
@@ -111,6 +111,7 @@ def run(plan: Plan, folder: Path) -> Outcome:
                 parts, outcome.diary, seconds=plan.seconds, pause=plan.pause, chance=chance
             )
             outcome.faults.update(havoc.end(parts))
+        parts.wait_until_ready()  # not before everybody has left: a busy machine could take minutes
         havoc.decide_disputes(parts, chance)
         _recover(parts, outcome)
         _prove(parts, outcome)
