@@ -46,7 +46,10 @@ class Parts:
         first = four_free_ports()
         names = ("shop", "stand-in", "inbox", "smtp")
         self.ports = {name: first + place for place, name in enumerate(names)}
-        self.env = environment(folder, self.server, self.ports) | {"DATABASE_URL": self.server.url()}
+        self.env = environment(folder, self.server, self.ports) | {
+            "DATABASE_URL": self.server.url(),
+            "TRUSTED_PROXIES": "1",  # each person has an address of their own, or they would share one limit
+        }
         self.kills: Counter[str] = Counter()
         self.ended: list[str] = []
         """Parts that ended without being killed: there must be none."""
