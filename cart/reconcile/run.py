@@ -43,6 +43,7 @@ OF_ACCOUNT = (
     money.compare_intents,
     money.compare_payments,
     money.compare_ends,
+    of_sessions.compare_open_sessions,
     of_refunds.compare_refunds,
     of_refunds.compare_own_refunds,
     disputes.compare_disputes,

@@ -22,8 +22,23 @@ UNSETTLED = (OrderState.PENDING, OrderState.PROCESSING)
 
 
 async def compare_sessions(session: AsyncSession, listed: Listed, scope: Scope) -> list[Difference]:
-    """Every session of ours at Stripe against its attempt and order. Those without an attempt are orphans' part."""
-    ours = [one for one in listed.sessions.values() if scope.is_ours(one.metadata)]
+    """Every session of ours that is over at Stripe against its attempt and order. Orphans' part: no attempt."""
+    return await _compare(session, listed, scope, are_open=False)
+
+
+async def compare_open_sessions(session: AsyncSession, listed: Listed, scope: Scope) -> list[Difference]:
+    """Those that can still be paid; after the others, since settling one may leave another without a use."""
+    return await _compare(session, listed, scope, are_open=True)
+
+
+async def _compare(
+    session: AsyncSession, listed: Listed, scope: Scope, *, are_open: bool
+) -> list[Difference]:
+    ours = [
+        one
+        for one in listed.sessions.values()
+        if scope.is_ours(one.metadata) and (one.status == "open") == are_open
+    ]
     known = await attempts_of(session, listed.account, {one.id: one.metadata for one in ours})
     booked = await booked_intents(
         session, listed.account, [one.payment_intent for one in ours if one.payment_intent]

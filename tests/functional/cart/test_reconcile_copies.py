@@ -1,6 +1,7 @@
 """A payment page that somebody made by hand beside an order's own: what the soak test has found about it."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -51,3 +52,19 @@ async def test_end_of_a_copy_is_not_the_end_of_the_own_page(world: World) -> Non
     await world.release(order_id)
     assert world.payments.known[session_id].status == "expired"
     assert (await world.order(order_id)).state == OrderState.EXPIRED
+
+
+async def test_own_page_is_closed_in_the_run_that_settles_a_copy(world: World) -> None:
+    """Paid by a copy whose webhook was lost: one run settles it and closes the order's own page (spec: F2, H1)."""
+    _, order_id, session_id = await world.bought(await world.sell())
+    own = world.payments.known[session_id]
+    world.payments.known["cs_test_copy"] = replace(own, id="cs_test_copy")
+    world.payments.pay("cs_test_copy")
+    world.clock.advance(minutes=3)
+    no_grace = timedelta(0)  # what was just settled is looked at too
+    await reconcile(world.sessions, world.till, now=world.clock.now(), commit=True, grace=no_grace)
+    assert (await world.order(order_id)).state == OrderState.PAID
+    assert world.payments.known[session_id].status == "expired"
+    world.clock.advance(minutes=3)
+    report = await reconcile(world.sessions, world.till, now=world.clock.now())
+    assert report.differences == []
