@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from urllib.parse import urlencode
@@ -62,8 +63,10 @@ class Browser:
     async def close(self) -> None:
         """Close the connection; the next request opens another."""
         if self._streams is not None:
-            self._streams[1].close()
-            self._streams = None
+            writer, self._streams = self._streams[1], None
+            writer.close()
+            with suppress(OSError):  # the other end may be gone already
+                await writer.wait_closed()
 
     def _path(self, address: str) -> str:
         return address.removeprefix(self._origin) or "/"

@@ -32,6 +32,8 @@ def crowd(
             everybody.create_task(refund_some(clerk, pace))
             for person in people:
                 everybody.create_task(person.live(pace))
+        for person in (organizer, clerk, *people):
+            await person.leave()
 
     with ThreadPoolExecutor(1) as thread:
         visit = thread.submit(loop.run_until_complete, come_and_go())

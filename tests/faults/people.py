@@ -84,6 +84,9 @@ class Person:
                 await act(self)
             except GaveUp:
                 self.diary.gave_up += 1
+
+    async def leave(self) -> None:
+        """Close every tab."""
         for browser in (self.tab, self.other_tab, self.stripe, self.other_stripe):
             await browser.close()
 
