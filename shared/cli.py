@@ -38,7 +38,7 @@ class OneLineErrors(click.Group):
             click.echo(f"tillgate: {error}", err=True)
         except DATABASE_ERRORS as error:  # 2 as well: to `reconcile`, 1 means that something differs
             click.echo(f"tillgate: The database does not answer as it should: {error}", err=True)
-        ctx.exit(2)
+        return ctx.exit(2)
 
 
 @click.group(cls=OneLineErrors)
