@@ -36,9 +36,10 @@ class OneLineErrors(click.Group):
             return super().invoke(ctx)
         except (SettingsError, StartError) as error:
             click.echo(f"tillgate: {error}", err=True)
-        except DATABASE_ERRORS as error:  # 2 as well: to `reconcile`, 1 means that something differs
+            ctx.exit(2)
+        except DATABASE_ERRORS as error:
             click.echo(f"tillgate: The database does not answer as it should: {error}", err=True)
-        ctx.exit(2)
+            ctx.exit(2)  # never 1: to `reconcile` that means that something differs
 
 
 @click.group(cls=OneLineErrors)
