@@ -149,7 +149,8 @@ class Since(click.ParamType[datetime]):
 def reconcile(since: datetime, grace: int, commit: bool, refund_orphans: bool, machine: bool) -> None:
     """Hold all that Stripe says against our own books, both ways.
 
-    Exit status 0: nothing differs; 1: something does, or did until it was repaired; 2: Stripe could not be asked.
+    Exit status 0: nothing differs; 1: something does, or did until it was repaired; 2: Stripe or the
+    database could not be asked.
     """
     from shared.serving import build
 
