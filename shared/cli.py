@@ -36,9 +36,10 @@ class OneLineErrors(click.Group):
             return super().invoke(ctx)
         except (SettingsError, StartError) as error:
             click.echo(f"tillgate: {error}", err=True)
-        except DATABASE_ERRORS as error:  # 2 as well: to `reconcile`, 1 means that something differs
+            ctx.exit(2)
+        except DATABASE_ERRORS as error:
             click.echo(f"tillgate: The database does not answer as it should: {error}", err=True)
-        return ctx.exit(2)
+            ctx.exit(2)  # never 1: to `reconcile` that means that something differs
 
 
 @click.group(cls=OneLineErrors)
@@ -148,7 +149,8 @@ class Since(click.ParamType[datetime]):
 def reconcile(since: datetime, grace: int, commit: bool, refund_orphans: bool, machine: bool) -> None:
     """Hold all that Stripe says against our own books, both ways.
 
-    Exit status 0: nothing differs; 1: something does, or did until it was repaired; 2: Stripe could not be asked.
+    Exit status 0: nothing differs; 1: something does, or did until it was repaired; 2: Stripe or the
+    database could not be asked.
     """
     from shared.serving import build
 

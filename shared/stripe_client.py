@@ -7,7 +7,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
-from types import CoroutineType
 from typing import Any, TypeVar
 
 import stripe
@@ -93,16 +92,13 @@ async def answer(call: Awaitable[T]) -> T:
         if asyncio.iscoroutine(call):
             call.close()
         raise
-    if not isinstance(
-        call, CoroutineType
-    ):  # the next of a list, mostly at hand already: not a call of its own
-        return await _answered(call)
-    with metrics.stripe_call(_name(call.__qualname__)):
+    with metrics.stripe_call(_name(call)):
         return await _answered(call)
 
 
-def _name(qualname: str) -> str:
+def _name(call: Awaitable[object]) -> str:
     """SessionService.create_async is counted as Session.create."""
+    qualname: str = getattr(call, "__qualname__", "unknown")
     return qualname.replace("Service.", ".").removesuffix("_async")
 
 
@@ -165,11 +161,15 @@ async def each(
 
 
 async def every(listed: stripe.ListObject[S]) -> AsyncIterator[S]:
-    """Every object of a list, page after page; fetching the next page is a call as any other (spec: E3)."""
+    """Every object of a list, page after page; fetching the next page is a call as any other (spec: E3).
+
+    Only the first page is measured: the next object is mostly at hand already.
+    """
     pages = listed.auto_paging_iter()
     while True:
         try:
-            found = await answer(anext(pages))
+            refuse_open_transaction()
+            found = await _answered(anext(pages))
         except StopAsyncIteration:
             return
         yield found
