@@ -16,6 +16,7 @@ from cart.office_routes import seller
 from cart.periods import NoPeriod, Period, read_period
 from cart.routes import blueprint
 from shared.contracts.dtos import PageDTO
+from shared.csv_file import CONTENT_TYPE, as_download
 from shared.errors import NotFound
 from shared.web import db_session
 
@@ -121,8 +122,8 @@ async def organizer_money_file(page: str) -> ResponseReturnValue:
     name = "-".join([shown.slug, kind or ALL, *period.query.values()])
     return Response(
         money_file(rows, shown.time_zone),
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}.csv"'},
+        content_type=CONTENT_TYPE,
+        headers=as_download(name),
     )
 
 

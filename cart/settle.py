@@ -66,7 +66,7 @@ async def settle(
     if facts.status == "open":
         return Settled.OPEN
     if facts.status == "expired":
-        return await _expired(session, till, order, attempt, now=now)
+        return await _expired(session, till, order, attempt, facts, now=now)
     if facts.payment_status == "paid" and facts.payment_intent is not None:
         return await _paid(session, till, order, lines, attempt, facts, now=now)
     await session.execute(_adoption(attempt, facts))
@@ -113,8 +113,16 @@ def _adoption(attempt: CheckoutAttempt, facts: SessionFacts) -> Update:
 
 
 async def _expired(
-    session: AsyncSession, till: Till, order: Order, attempt: CheckoutAttempt, *, now: datetime
+    session: AsyncSession,
+    till: Till,
+    order: Order,
+    attempt: CheckoutAttempt,
+    facts: SessionFacts,
+    *,
+    now: datetime,
 ) -> Settled:
+    if attempt.session_id not in (None, facts.id):
+        return Settled.EXPIRED  # a copy of it made by hand: the attempt's own session can still be paid
     await attempts.end_attempt(session, attempt.id, "expired")
     lapsed = order.reserved_until is not None and order.reserved_until <= now
     if (

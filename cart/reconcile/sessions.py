@@ -49,7 +49,12 @@ def _judge(facts: SessionFacts, attempt: AttemptBrief, *, is_booked: bool) -> Di
         return _judge_open(facts, attempt)
     if facts.status == "expired":
         ended = attempt.state not in ACTIVE
-        return None if ended else _difference(Kind.SESSION_EXPIRED, facts, attempt, "end it, free its stock")
+        is_copy = attempt.session_id not in (None, facts.id)
+        return (
+            None
+            if ended or is_copy
+            else _difference(Kind.SESSION_EXPIRED, facts, attempt, "end it, free its stock")
+        )
     if facts.payment_status == "paid":
         return None if is_booked else _difference(Kind.SESSION_NOT_SETTLED, facts, attempt, "settle it")
     if facts.payment_status == "unpaid" and attempt.order.state in UNSETTLED:

@@ -1,7 +1,8 @@
 """A small HTTP/1.1 client over one kept connection for load.py: a full client would cost more than the shop."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from urllib.parse import urlencode
@@ -27,12 +28,14 @@ class Answer:
 class Browser:
     """One visitor's connection to one server, with a cookie; sends what a browser sends with a form."""
 
-    def __init__(self, port: int, cookie: str = "") -> None:
+    def __init__(self, port: int, cookie: str = "", *, forwarded_for: str = "") -> None:
         self._port = port
         self._origin = f"http://127.0.0.1:{port}"
         self._always = f"Host: 127.0.0.1:{port}\r\nAccept: text/html\r\n"
         if cookie:
             self._always += f"Cookie: {cookie}\r\n"
+        if forwarded_for:  # as a proxy would say where this visitor is
+            self._always += f"X-Forwarded-For: {forwarded_for}\r\n"
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._used_at = 0.0
 
@@ -48,9 +51,9 @@ class Browser:
         """GET; `path` may be a whole address of this server."""
         return await self._ask(f"GET {self._path(path)} HTTP/1.1\r\n{self._always}\r\n".encode())
 
-    async def post(self, path: str, form: Mapping[str, str]) -> Answer:
-        """POST a form."""
-        body = urlencode(form)
+    async def post(self, path: str, form: Mapping[str, str | Sequence[str]]) -> Answer:
+        """POST a form; a field may have several values."""
+        body = urlencode(form, doseq=True)
         head = (
             f"POST {self._path(path)} HTTP/1.1\r\n{self._always}Origin: {self._origin}\r\n"
             f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -60,8 +63,10 @@ class Browser:
     async def close(self) -> None:
         """Close the connection; the next request opens another."""
         if self._streams is not None:
-            self._streams[1].close()
-            self._streams = None
+            writer, self._streams = self._streams[1], None
+            writer.close()
+            with suppress(OSError):  # the other end may be gone already
+                await writer.wait_closed()
 
     def _path(self, address: str) -> str:
         return address.removeprefix(self._origin) or "/"

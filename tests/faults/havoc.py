@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
@@ -40,24 +41,24 @@ def end(parts: Parts) -> dict[str, int]:
     return happened
 
 
-def rage(parts: Parts, diary: Diary, *, seconds: float, pause: float, chance: random.Random) -> int:
+def rage(parts: Parts, diary: Diary, *, seconds: float, pause: float, chance: random.Random) -> Counter[str]:
     """Kill something about every `pause` seconds, now and then two at a time, and start it again soon.
 
-    Returns how many payment pages made by hand were paid meanwhile.
+    Returns what happened to money at Stripe meanwhile, without our doing.
     """
-    until, victims, copies = time.monotonic() + seconds, _victims(chance), 0
+    until, victims, deeds = time.monotonic() + seconds, _victims(chance), Counter[str]()
     while time.monotonic() < until:
         time.sleep(chance.uniform(0.5, 1.5) * pause)
         parts.look()
         _meddle(parts)
-        copies += _pay_a_copy(parts, diary.sessions, chance)
+        deeds[_at_stripe(parts, diary.sessions, chance)] += 1
         killed = {next(victims) for _ in range(chance.choice((1, 1, 1, 2)))}
         for name in killed:
             parts.kill(name)
         time.sleep(chance.uniform(0, LONGEST_DOWN))
         for name in sorted(killed, key=lambda name: name != DATABASE):  # the others would wait for it
             parts.revive(name)
-    return copies
+    return deeds
 
 
 def _victims(chance: random.Random) -> Iterator[str]:
@@ -73,13 +74,40 @@ def _meddle(parts: Parts) -> None:
         parts.in_database(town.add_places)
 
 
-def _pay_a_copy(parts: Parts, sessions: Sequence[str], chance: random.Random) -> bool:
+def _at_stripe(parts: Parts, sessions: Sequence[str], chance: random.Random) -> str:
+    """What people do at Stripe past us: its name."""
+    deed = chance.choice((_copy_paid, _copy_paid, _disputed, _refunded_by_hand, _paid_out))
+    done = bool(sessions) and deed(parts, chance.choice(sessions), chance)
+    return deed.__name__.strip("_").replace("_", " ") if done else "nothing"
+
+
+def _copy_paid(parts: Parts, session: str, chance: random.Random) -> bool:
     """Somebody makes a second payment page for an order by hand, now and then of another amount, and it is paid.
 
     So money comes twice, too late, or wrong: what the program itself never lets happen must still go back (spec: H2).
     """
-    if not sessions:
-        return False
-    add = chance.choice((0, 0, 0, 500))
-    made = parts.stripe("/_test/copy-session", session=chance.choice(sessions), add=add)
+    made = parts.stripe("/_test/copy-session", session=session, add=chance.choice((0, 0, 0, 500)))
     return made is not None and parts.stripe("/_test/pay", session=made["id"]) is not None
+
+
+def _disputed(parts: Parts, session: str, chance: random.Random) -> bool:
+    """The buyer's bank takes the money back, or only asks."""
+    inquiry = chance.random() < 0.3
+    return parts.stripe("/_test/dispute", session=session, inquiry=inquiry) is not None
+
+
+def _refunded_by_hand(parts: Parts, session: str, chance: random.Random) -> bool:
+    """The organizer refunds in Stripe's dashboard: all, or a part that belongs to no ticket yet."""
+    part = {"amount": 300} if chance.random() < 0.5 else {}
+    return parts.stripe("/_test/refund", session=session, **part) is not None
+
+
+def _paid_out(parts: Parts, _session: str, _chance: random.Random) -> bool:
+    """Stripe sends what it has to the bank."""
+    return bool(parts.stripe("/_test/pay-out", everything=True)["payouts"])
+
+
+def decide_disputes(parts: Parts, chance: random.Random) -> None:
+    """The banks decide all that are open: half for us."""
+    for dispute in parts.stripe("/_test/books")["accounts"][""]["disputes"]:
+        parts.stripe(chance.choice(("/_test/win-dispute", "/_test/lose-dispute")), dispute=dispute["id"])

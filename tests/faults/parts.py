@@ -46,7 +46,10 @@ class Parts:
         first = four_free_ports()
         names = ("shop", "stand-in", "inbox", "smtp")
         self.ports = {name: first + place for place, name in enumerate(names)}
-        self.env = environment(folder, self.server, self.ports) | {"DATABASE_URL": self.server.url()}
+        self.env = environment(folder, self.server, self.ports) | {
+            "DATABASE_URL": self.server.url(),
+            "TRUSTED_PROXIES": "1",  # each person has an address of their own, or they would share one limit
+        }
         self.kills: Counter[str] = Counter()
         self.ended: list[str] = []
         """Parts that ended without being killed: there must be none."""
@@ -216,7 +219,7 @@ class Parts:
 
     def _kill_one_backend(self) -> None:
         """One that serves a connection: the server then ends all others too and recovers by itself."""
-        with suppress(psutil.NoSuchProcess):  # the whole server may be away
+        with suppress(psutil.NoSuchProcess, FileNotFoundError):  # the whole server may be away
             children = server_process(self.server).children()
             backends = [child for child in children if "[local]" in " ".join(child.cmdline())]
             if backends:

@@ -4,9 +4,9 @@ import asyncio
 import random
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from tests.bench.http import Answer, Browser
 from tests.bench.load import CARD, FINGERPRINT
@@ -17,7 +17,12 @@ PATIENCE = 40  # seconds; the shop itself waits half a minute for Stripe
 DECLINED = "4000000000000002"
 DEBIT, DEBIT_RETURNED = "AT611904300234573201", "AT861904300235473202"
 ORDER_LINK = re.compile(rb'href="/orders/([0-9a-f-]{36})"')
+REFUNDABLE = re.compile(rb'type="checkbox" name="item" value="([0-9a-f-]{36})"')
+SEEN = re.compile(rb'name="seen" value="(\d+)"')
 YOU_ARE_IN = b"<h1>You are in</h1>"
+
+
+Form = Mapping[str, str | Sequence[str]]
 
 
 class GaveUp(Exception):
@@ -37,6 +42,8 @@ class Diary:
     gave_up: int = 0
     cancelled: int = 0
     """Events that the organizer has cancelled."""
+    refunds: int = 0
+    """Times that tickets of a paid order were given back or refunded, by buyer or organizer."""
     pressed_pay: int = 0
     sessions: list[str] = field(default_factory=list)
     """Checkout sessions whose payment page somebody saw."""
@@ -49,6 +56,7 @@ class Person:
 
     def __init__(
         self,
+        number: int,
         ports: dict[str, int],
         cookie: str,
         sales: Sequence[Sale],
@@ -56,11 +64,14 @@ class Person:
         diary: Diary,
         closing: asyncio.Event,
     ) -> None:
-        self.tab, self.other_tab = Browser(ports["shop"], cookie), Browser(ports["shop"], cookie)
+        at = f"10.0.{number // 256}.{number % 256}"
+        self.tab, self.other_tab = (Browser(ports["shop"], cookie, forwarded_for=at) for _ in range(2))
         self.stripe, self.other_stripe = Browser(ports["stand-in"]), Browser(ports["stand-in"])
         self.sales, self.chance, self.diary = sales, chance, diary
         self.pages: list[str] = []
         """Payment pages this person was sent to."""
+        self.paid: list[str] = []
+        """Orders this person saw paid."""
         self._closing = closing
 
     async def live(self, pace: float) -> None:
@@ -73,6 +84,9 @@ class Person:
                 await act(self)
             except GaveUp:
                 self.diary.gave_up += 1
+
+    async def leave(self) -> None:
+        """Close every tab."""
         for browser in (self.tab, self.other_tab, self.stripe, self.other_stripe):
             await browser.close()
 
@@ -89,7 +103,7 @@ class Person:
         browser = tab or self.tab
         return await self._patiently(browser, lambda: browser.get(path))
 
-    async def post(self, path: str, form: dict[str, str], *, tab: Browser | None = None) -> Answer:
+    async def post(self, path: str, form: Form, *, tab: Browser | None = None) -> Answer:
         """Press a button; again if nothing answers, as people do."""
         browser = tab or self.tab
         return await self._patiently(browser, lambda: browser.post(path, form))
@@ -145,6 +159,23 @@ class Person:
         if answer.status == 303:
             self._note_paid(await self.get(answer.location), _order_of(location))
 
+    async def refund(self, order: str) -> None:
+        """Choose some tickets on an order's page, go on to the sum, and press the button in both tabs at once.
+
+        `order` is the order's address, for its buyer or for the organizer.
+        """
+        offered = REFUNDABLE.findall((await self.get(order)).body)
+        if not offered:
+            return
+        items = [item.decode() for item in self.chance.sample(offered, self.chance.randint(1, len(offered)))]
+        address = f"{order.removesuffix('/refund')}/refund"
+        seen = SEEN.search((await self.get(f"{address}?{urlencode({'item': items}, doseq=True)}")).body)
+        if seen is None:
+            return
+        form: Form = {"item": items, "seen": seen[1].decode()}
+        self.diary.refunds += 1
+        await both(self.post(address, form), self.post(address, form, tab=self.other_tab))
+
     async def open_order(self) -> str | None:
         """An unfinished order that the cart's page tells of."""
         found = ORDER_LINK.findall((await self.get("/cart")).body)
@@ -157,7 +188,8 @@ class Person:
 
     def _note_paid(self, page: Answer, order_id: str = "") -> None:
         if YOU_ARE_IN in page.body:
-            self.diary.saw_paid.add(order_id or ORDER_LINK.findall(page.body)[0].decode())
+            self.paid.append(order_id or ORDER_LINK.findall(page.body)[0].decode())
+            self.diary.saw_paid.add(self.paid[-1])
 
     async def _patiently(self, browser: Browser, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         for trial in range(TRIES):
@@ -228,19 +260,19 @@ async def pays_and_gives_back(person: Person) -> None:
     """Presses "pay" in one tab and "give back" in another at the same moment."""
     url = await person.reserve()
     if url and (order_id := await person.open_order()):
-        await _both(person.pay(url), person.post(f"/orders/{order_id}/cancel", {}, tab=person.other_tab))
+        await both(person.pay(url), person.post(f"/orders/{order_id}/cancel", {}, tab=person.other_tab))
 
 
 async def pays_twice(person: Person) -> None:
     """Checks out in two tabs and pays in both."""
     await person.fill_cart()
-    urls = await _both(person.checkout(), person.checkout(tab=person.other_tab))
+    urls = await both(person.checkout(), person.checkout(tab=person.other_tab))
     payments = [
         person.pay(url, tab=tab)
         for url, tab in zip(urls, (person.stripe, person.other_stripe), strict=True)
         if url
     ]
-    for location in await _both(*payments):
+    for location in await both(*payments):
         await person.come_back(location)
 
 
@@ -271,7 +303,13 @@ async def old_tab(person: Person) -> None:
         await person.come_back(await person.pay(person.chance.choice(person.pages)))
 
 
-async def _both(*works: Awaitable[str | None] | Awaitable[Answer]) -> list[str | None]:
+async def refunds_own(person: Person) -> None:
+    """Gives tickets back that are paid, within the page's policy."""
+    if person.paid:
+        await person.refund(f"/orders/{person.chance.choice(person.paid)}/refund")
+
+
+async def both(*works: Awaitable[str | None] | Awaitable[Answer]) -> list[str | None]:
     """At the same moment; what gave up counts as nothing."""
     done = await asyncio.gather(*works, return_exceptions=True)
     for one in done:
@@ -293,5 +331,6 @@ ACTS: dict[Callable[[Person], Awaitable[None]], int] = {
     debits: 10,
     goes_on: 8,
     old_tab: 5,
+    refunds_own: 6,
 }
 """What people do, and how often. An act that needs a new button of the shop is one function here."""

@@ -19,10 +19,10 @@ Row = dict[str, Any]
 QUERIES = {
     "orders": "SELECT id, state, total, currency FROM orders",
     "payments": "SELECT id, order_id, stripe_account, payment_intent, amount, currency FROM payments",
-    "refunds": "SELECT id, payment_id, stripe_account, stripe_refund_id, amount, state FROM refunds",
+    "refunds": "SELECT id, payment_id, stripe_account, stripe_refund_id, amount, state, unallocated FROM refunds",
     "attempts": "SELECT order_id, session_id, state FROM checkout_attempts",
     "tickets": (
-        "SELECT t.id, t.state, t.order_id, l.unit_amount FROM tickets t"
+        "SELECT t.id, t.state, t.order_id, t.blocked, l.unit_amount FROM tickets t"
         " LEFT JOIN order_lines l ON l.order_id = t.order_id AND t.id = ANY(l.item_ids)"
         " WHERE t.state IN ('reserved', 'confirmed', 'checked_in')"
     ),
@@ -125,18 +125,38 @@ def money_matches_tickets(books: Books) -> Iterator[str]:
     of_order = {row["payment_intent"]: row["order_id"] for row in books.ours["payments"]}
     kept: dict[UUID, list[int]] = defaultdict(list)
     for _, intent in books.at_stripe("payment_intents"):
-        left = intent["amount_received"] - intent["amount_refunded"]
+        left = intent["amount_received"] - intent["amount_refunded"] - _lost(books, intent["id"])
         if left and intent["id"] in of_order:
             kept[of_order[intent["id"]]].append(left)
-    worth: Counter[UUID] = Counter()
-    for ticket in books.ours["tickets"]:
-        if ticket["state"] != "reserved":
-            worth[ticket["order_id"]] += ticket["unit_amount"] or 0
+    worth = _worth(books)
     for order_id in {*kept, *worth}:
         if sum(kept[order_id]) != worth[order_id]:
             yield f"Order {order_id}: Stripe keeps {kept[order_id]}, its tickets are worth {worth[order_id]}."
         elif len(kept[order_id]) > 1:
             yield f"Order {order_id} is paid for by {len(kept[order_id])} payments."
+
+
+def _lost(books: Books, payment_intent: str) -> int:
+    """What a bank has taken back of a payment for good."""
+    return sum(
+        dispute["amount"]
+        for _, dispute in books.at_stripe("disputes")
+        if dispute["payment_intent"] == payment_intent and dispute["status"] == "lost"
+    )
+
+
+def _worth(books: Books) -> Counter[UUID]:
+    """The price of each order's tickets that open the door; less what was given back by hand for none of them."""
+    worth: Counter[UUID] = Counter()
+    for ticket in books.ours["tickets"]:
+        if ticket["state"] != "reserved" and not ticket["blocked"]:
+            worth[ticket["order_id"]] += ticket["unit_amount"] or 0
+    orders = {payment["id"]: payment["order_id"] for payment in books.ours["payments"]}
+    for refund in books.ours["refunds"]:
+        if refund["unallocated"] and refund["state"] == "succeeded":
+            order_id = orders[refund["payment_id"]]
+            worth[order_id] = max(0, worth[order_id] - refund["amount"])
+    return worth
 
 
 def refunds_match(books: Books) -> Iterator[str]:
@@ -148,7 +168,7 @@ def refunds_match(books: Books) -> Iterator[str]:
             yield f"{refund['id']} of {refund['amount']} at Stripe is not ours, or of another amount."
     yield from (f"{refund} is done here and not at Stripe." for refund in rows)
     for row in books.ours["refunds"]:
-        if row["state"] != "succeeded":
+        if row["state"] not in ("succeeded", "withdrawn"):  # withdrawn: the bank has paid the buyer
             yield f"Refund {row['id']} is still {row['state']}."
 
 

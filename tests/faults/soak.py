@@ -65,8 +65,8 @@ class Outcome:
     diary: Diary = field(default_factory=Diary)
     kills: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
-    copies: int = 0
-    """Payment pages that somebody made by hand for an order of ours, and that were paid."""
+    deeds: Counter[str] = field(default_factory=Counter)
+    """What people did to money at Stripe, past the shop."""
     webhooks: Counter[str] = field(default_factory=Counter)
     counts: dict[str, Counter[str]] = field(default_factory=dict)
     found: Counter[str] = field(default_factory=Counter)
@@ -83,7 +83,8 @@ class Outcome:
             f"orders: {words(self.counts['orders'])}",
             f"payments: {words(self.counts['payments'])}",
             f"refunds: {words(self.counts['refunds'])}",
-            f"payment pages made by hand and paid: {self.copies}; events cancelled: {diary.cancelled}",
+            f"given back or refunded by buyer or organizer {diary.refunds}, events cancelled {diary.cancelled}",
+            f"at Stripe past the shop: {words(self.deeds)}",
             f"killed (for a while: stopped only): {words(self.kills)}",
             f"calls to Stripe that failed: {words(self.faults)}",
             f"webhooks: {words(self.webhooks)}",
@@ -106,10 +107,11 @@ def run(plan: Plan, folder: Path) -> Outcome:
         chance = random.Random(plan.seed)
         with crowd(parts.ports, place, owner, buyers, seed=plan.seed, pace=plan.pace) as outcome.diary:
             havoc.begin(parts, seed=plan.seed)
-            outcome.copies = havoc.rage(
+            outcome.deeds = havoc.rage(
                 parts, outcome.diary, seconds=plan.seconds, pause=plan.pause, chance=chance
             )
             outcome.faults.update(havoc.end(parts))
+        havoc.decide_disputes(parts, chance)
         _recover(parts, outcome)
         _prove(parts, outcome)
     finally:
@@ -169,10 +171,11 @@ def _prove(parts: Parts, outcome: Outcome) -> None:
 @click.command()
 @click.option("--minutes", default=30.0, show_default=True, type=click.FloatRange(min=0.2))
 @click.option("--people", default=200, show_default=True, type=click.IntRange(1, 2000))
+@click.option("--pause", default=8.0, show_default=True, help="Seconds between two kills, about.")
 @click.option("--seed", type=int, help="Of an earlier run; left out, another one each time.")
-def main(minutes: float, people: int, seed: int | None) -> None:
+def main(minutes: float, people: int, pause: float, seed: int | None) -> None:
     """Run, print the figures, end with status 1 if anything was lost."""
-    plan = Plan(seed or random.randrange(2**31), seconds=minutes * 60, people=people)
+    plan = Plan(seed or random.randrange(2**31), seconds=minutes * 60, people=people, pause=pause)
     outcome = run_in_new_folder(plan)
     click.echo("\n".join([*outcome.lines(), *outcome.complaints]))
     sys.exit(1 if outcome.complaints else 0)

@@ -25,7 +25,9 @@ OURS: dict[str, list[dict[str, Any]]] = {
     ],
     "refunds": [],
     "attempts": [{"order_id": ORDER, "session_id": "cs_1", "state": "complete"}],
-    "tickets": [{"id": TICKET, "state": "confirmed", "order_id": ORDER, "unit_amount": 2000}],
+    "tickets": [
+        {"id": TICKET, "state": "confirmed", "order_id": ORDER, "blocked": False, "unit_amount": 2000}
+    ],
     "mails": [{"dedupe_key": f"order_paid:{ORDER}", "state": "sent"}],
     "events": [{"id": "evt_1", "processed_at": "then"}],
     "ledger": [{"stripe_account": "", "currency": "EUR", "balance": 1940}],
@@ -35,6 +37,7 @@ STRIPE: dict[str, Any] = {
     "sessions": [{"id": "cs_1", "status": "complete", "metadata": {"order_id": str(ORDER)}}],
     "payment_intents": [{"id": "pi_1", "amount_received": 2000, "amount_refunded": 0, "currency": "eur"}],
     "refunds": [],
+    "disputes": [],
 }
 TRIES = [{"event": "evt_1", "status": 200}]
 
@@ -76,9 +79,19 @@ CHANGES: dict[str, Change] = {
     "Stripe keeps [], its tickets are worth 2000": lambda case: case.stripe["payment_intents"][0].update(
         amount_refunded=2000
     ),
+    "keeps [], its tickets are worth": lambda case: case.stripe["disputes"].append(
+        {"payment_intent": "pi_1", "status": "lost", "amount": 2000}
+    ),
     "not ours": lambda case: case.stripe["refunds"].append({"id": "re_1", "amount": 5}),
     "still due": lambda case: case.ours["refunds"].append(
-        {"id": new_id(), "payment_id": PAYMENT, "stripe_refund_id": None, "amount": 5, "state": "due"}
+        {
+            "id": new_id(),
+            "payment_id": PAYMENT,
+            "stripe_refund_id": None,
+            "amount": 5,
+            "state": "due",
+            "unallocated": False,
+        }
     ),
     "still processing": lambda case: case.ours["orders"][0].update(state="processing"),
     "is still open": lambda case: case.ours["attempts"][0].update(state="open"),

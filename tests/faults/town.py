@@ -45,7 +45,9 @@ class Town:
 async def found(sessions: Sessions, *, matinees: int) -> Town:
     """One page takes euros and delayed methods, one pounds; holds last a minute; some tickets cost nothing."""
     async with sessions.begin() as session:
-        hall = await event_rows.add_page(session, "hall", hold_minutes=1, delayed_methods=True)
+        hall = await event_rows.add_page(
+            session, "hall", hold_minutes=1, delayed_methods=True, refund_hours=24
+        )
         club = await event_rows.add_page(session, "club", hold_minutes=1, currency="GBP")
         owner = await event_rows.add_user(session)
         await event_rows.add_member(session, hall, owner, PageRole.OWNER)

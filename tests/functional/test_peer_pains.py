@@ -17,6 +17,7 @@ from sqlalchemy import select, update
 from cart.models import LedgerTransfer, OrderLine, Payment
 from events.models import Entry, Page
 from shared.app import create_app
+from shared.contracts.states import PageRole
 from shared.embedded import EmbeddedPostgres
 from shared.settings import ROOT, Settings, SettingsError
 from shared.web import Tillgate
@@ -175,3 +176,31 @@ def problem_with(environment: dict[str, str]) -> str | None:
     except SettingsError as error:
         return str(error)
     return None
+
+
+async def test_door_without_a_network(shop: Shop) -> None:
+    """Nothing can be scanned offline at the door: Hi.Events 728 (spec: B7, D10).
+
+    Whoever works at the door takes the codes along; they are all that opens it, and no others are.
+    """
+    kind = await shop.world.sell(capacity=10)
+    paid = await shop.paid_order_of(await shop.buyer_with(kind, 2))
+    disputed = await shop.paid_order_of(await shop.buyer_with(kind, email="bob@example.org"))
+    refunded = await shop.paid_order_of(await shop.buyer_with(kind, email="cy@example.org"))
+    await shop.order_of(await shop.buyer_with(kind, email="unpaid@example.org"))
+    calendar = shop.app.services.calendar
+    async with shop.database.sessions.begin() as session:
+        await calendar.block_tickets_for_order(session, disputed, blocked=True)
+        gone = await calendar.get_tickets_for_order(session, refunded)
+        await calendar.cancel_tickets(session, refunded, ticket_ids=[ticket.id for ticket in gone])
+        opening = await calendar.get_tickets_for_order(session, paid)
+    door = await shop.buyer("door@example.org")
+    await shop.world.employ(kind, door.user_id, PageRole.DOOR)
+    listed = await page_of(await door.get("/organizer/hall/entries/concert/door-list.csv"))
+    assert [line.split(",")[0] for line in listed.splitlines()] == [
+        "Code",
+        *sorted(ticket.code or "" for ticket in opening),
+    ]
+    await shop.world.cancel(kind)
+    listed = await page_of(await door.get("/organizer/hall/entries/concert/door-list.csv"))
+    assert listed.splitlines() == ["Code,Ticket,Buyer,Checked in"]

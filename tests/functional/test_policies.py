@@ -145,6 +145,7 @@ SOMEBODYS = {
     "cart.evidence_pdf": "order_id",
     "events.organizer_page": "page",
     "events.ask_cancel": "entry",
+    "events.door_list_file": "entry",
     "events.cancel": "entry",
     "events.ticket": "ticket_id",
     "events.ticket_calendar": "ticket_id",

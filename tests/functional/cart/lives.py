@@ -10,17 +10,17 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from cart import books, cancelled_entries, inbox, refunds
-from cart.models import LedgerTransfer, Payment, Refund, RefundLine, WebhookEvent
+from cart.models import LedgerTransfer, Order, Payment, Refund, RefundLine, WebhookEvent
 from cart.records import Dispute
 from cart.refunding import refund_items
 from cart.refunds import RefundReason
 from events.cancelling import cancel_entry
 from events.models import TicketType
-from shared.contracts.facts import DisputeFacts, EventFacts, RefundFacts, SessionFacts
+from shared.contracts.facts import DisputeFacts, EventFacts, PayoutFacts, RefundFacts, SessionFacts
 from shared.contracts.states import OrderState
 from shared.ids import new_id
 from tests.cart_world import World
@@ -129,21 +129,7 @@ class Lived:
         about: RefundFacts | DisputeFacts | None = None,
     ) -> None:
         """Stripe writes to us."""
-        payment_intent = session.payment_intent if session else about.payment_intent if about else None
-        subject = session or about
-        assert subject is not None
-        self.post.append(
-            EventFacts(
-                id=f"evt_{new_id().hex}",
-                type=kind,
-                stripe_account="",
-                livemode=False,
-                created=self.world.clock.now(),
-                session=session,
-                subject_id=subject.id,
-                payment_intent=payment_intent,
-            )
-        )
+        self.post.append(letter(self.world, kind, session=session, about=about))
 
     async def buy(self) -> None:
         """To Stripe's page, with two tickets of an event of its own."""
@@ -156,8 +142,10 @@ class Lived:
         self.news("checkout.session.expired", session=self.world.payments.known[self.session_id])
 
     async def lapse(self) -> None:
-        """The hold ends; by some mistake of Stripe's the page can still be paid."""
-        later(self.world, minutes=31)
+        """The hold of this order ends; by some mistake of Stripe's its page can still be paid."""
+        over = update(Order).where(Order.id == self.order_id).values(reserved_until=self.world.clock.now())
+        async with self.world.sessions.begin() as session:
+            await session.execute(over)
         await self.world.release(self.order_id)
         known = self.world.payments.known
         self.news("checkout.session.expired", session=known[self.session_id])
@@ -266,6 +254,35 @@ class Lived:
         self.news("charge.dispute.closed", about=closed)
         if won:
             self.news("charge.dispute.funds_reinstated", about=closed)
+
+
+def letter(
+    world: World,
+    kind: str,
+    *,
+    session: SessionFacts | None = None,
+    about: RefundFacts | DisputeFacts | PayoutFacts | None = None,
+) -> EventFacts:
+    """An event as Stripe sends it."""
+    subject = session or about
+    assert subject is not None
+    return EventFacts(
+        id=f"evt_{new_id().hex}",
+        type=kind,
+        stripe_account="",
+        livemode=False,
+        created=world.clock.now(),
+        session=session,
+        subject_id=subject.id,
+        payment_intent=None if isinstance(subject, PayoutFacts) else subject.payment_intent,
+    )
+
+
+def pay_out(world: World) -> list[EventFacts]:
+    """All that is on the balance goes to the bank, if there is anything; and Stripe writes to us."""
+    if sum(one.net for one in world.payments.booked) <= 0:
+        return []
+    return [letter(world, "payout.paid", about=world.payments.pay_out("EUR"))]
 
 
 def later(world: World, **time: float) -> None:

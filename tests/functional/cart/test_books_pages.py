@@ -16,11 +16,11 @@ import pytest
 
 from cart import books, refunds
 from cart.books_views import ledger_balance, waiting
-from cart.money_file import harmless
 from cart.refunding import refund_items
 from cart.refunds import RefundReason
 from events.models import Page, TicketType
 from shared.contracts.states import PageRole
+from shared.csv_file import harmless
 from tests import event_rows
 from tests.shop import Shop, page_of
 from tests.support import Browser

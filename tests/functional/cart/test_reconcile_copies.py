@@ -31,3 +31,23 @@ async def test_own_page_is_closed_after_a_copy_was_paid(world: World) -> None:
         assert found == expected
     assert world.payments.known[session_id].status == "expired"
     assert (await world.order(order_id)).state == OrderState.EXPIRED
+
+
+async def test_end_of_a_copy_is_not_the_end_of_the_own_page(world: World) -> None:
+    """A copy is closed, by hand or by a repair: the own page can still be paid, so the stock stays (spec: B9)."""
+    user_id, order_id, session_id = await world.bought(await world.sell())
+    own = world.payments.known[session_id]
+    world.payments.known["cs_test_copy"] = replace(
+        own, id="cs_test_copy", amount_total=own.amount_total + 500
+    )
+    world.clock.advance(minutes=10)
+    for expected in ([Kind.SESSION_AMOUNT], []):
+        report = await reconcile(world.sessions, world.till, now=world.clock.now(), commit=True)
+        assert [one.kind for one in report.differences] == expected
+    assert world.payments.known["cs_test_copy"].status == "expired"
+    assert await world.attempt_states(order_id) == ["open"]
+    assert (await world.hand_over(user_id, order_id)).session_id == session_id
+    world.clock.advance(minutes=40)
+    await world.release(order_id)
+    assert world.payments.known[session_id].status == "expired"
+    assert (await world.order(order_id)).state == OrderState.EXPIRED
