@@ -41,12 +41,14 @@ FINAL = (stripe.InvalidRequestError, stripe.CardError)
 # A key that was rolled or revoked (401), or a restricted one that may not do this (403): nobody can pay until it is
 # changed, and nothing else is said about the request.
 KEY_PROBLEMS = (stripe.AuthenticationError, stripe.PermissionError)
+DISPUTED = "charge_disputed"
 
 
 class AnswerKept(PaymentsUnavailable):
     """The payment provider failed at this. Your tickets stay held; please try again in a moment."""
 
-    # A 5xx that Stripe replays: the call is over, and under its key nothing will ever be done.
+    # A 5xx that Stripe replays, or a "disputed" of an earlier day: the call is over, and under its key nothing will
+    # ever be done.
 
 
 class StripeConnection:
@@ -113,6 +115,8 @@ async def _answered(call: Awaitable[T]) -> T:
         if not isinstance(error, FINAL):
             log.warning("stripe did not answer", error=str(error), ms=_ms(started))
             raise (AnswerKept if _is_replayed(error) else PaymentsUnavailable) from error
+        if error.code == DISPUTED and _is_replayed(error):
+            raise AnswerKept from error  # it was so when this key was used; the dispute may be over by now
         log.error("stripe refused", error=str(error), code=error.code, ms=_ms(started))  # noqa: TRY400
         raise _refusal(error)(
             details={"reason": error.user_message or "", "status": error.http_status or 0}
@@ -176,7 +180,7 @@ async def every(listed: stripe.ListObject[S]) -> AsyncIterator[S]:
 
 
 def _refusal(error: stripe.StripeError) -> type[PaymentsRefused]:
-    if error.code == "charge_disputed":
+    if error.code == DISPUTED:
         return ChargeDisputed
     return CustomerGone if _is_about_customer(error) else PaymentsRefused
 
