@@ -1,5 +1,6 @@
 """What an organizer sees of a page's orders: the list with its search, and one order with its history."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from cart.decisions import concerns
 from cart.models import Order, OrderLine, Payment, Refund, RefundLine
 from cart.records import Dispute
 from cart.refunding import REFUNDABLE
-from cart.refunds import RefundReason, left_of_lines
+from cart.refunds import RefundReason, left_of_lines, left_of_payment, payment_of_order
 from shared import audit
 from shared.contracts.dtos import PageDTO, TicketDTO
 from shared.contracts.protocols import CalendarService
@@ -174,6 +175,13 @@ async def order_detail(
         refunds=list(await session.scalars(refunds.order_by(Refund.created_at, Refund.id))),
         refund_lines=list(await session.scalars(of_page)),
         disputes=list(await session.scalars(disputes)),
-        left=await left_of_lines(session, lines),
+        left=await _left(session, order_id, lines),
         history=await audit.history(session, order_id),
     )
+
+
+async def _left(session: AsyncSession, order_id: UUID, lines: Sequence[OrderLine]) -> dict[UUID, int]:
+    """What may still be refunded of each line: no more than is left of the payment, which a dispute may have taken."""
+    payment = await payment_of_order(session, order_id)
+    at_most = await left_of_payment(session, payment) if payment else 0
+    return {line_id: min(left, at_most) for line_id, left in (await left_of_lines(session, lines)).items()}

@@ -41,6 +41,11 @@ class Dispute(Base):
 
     __table_args__ = (UniqueConstraint("stripe_account", "dispute_id"),)
 
+    def given_since(self, moment: datetime) -> int:
+        """What the bank has given the buyer for good since then, in minor units; nothing unless it was lost."""
+        lost = self.status == "lost" and self.withdrawn > 0
+        return self.amount if lost and self.closed_at and self.closed_at >= moment else 0
+
 
 class BalanceTransaction(Base):
     """A movement of a Stripe balance, as Stripe has it; posted to the ledger once it is known what it belongs to."""

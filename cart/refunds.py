@@ -1,7 +1,6 @@
 """Refunds are rows: owed in the transaction that causes them, carried out by the worker, looked at until settled.
 
-What is refunded by line stands in refunding.py, what Stripe tells of refunds in refund_news.py, what people decide
-about them in decisions.py.
+By line: refunding.py. What Stripe tells of them: refund_news.py. What people decide about them: decisions.py.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +9,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-import structlog
 from sqlalchemy import exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -26,8 +24,6 @@ from shared.ids import new_id
 from shared.installation import installation_id
 from shared.jobs import nudge
 from shared.payments import APP
-
-log = structlog.get_logger()
 
 LEASE = timedelta(minutes=5)  # while one worker asks Stripe, no other takes the row
 LOOK_AGAIN = timedelta(hours=1)  # a refund that Stripe calls pending
@@ -122,8 +118,7 @@ async def left_of_lines(session: AsyncSession, lines: Sequence[OrderLine]) -> di
 
 async def owe_refund(session: AsyncSession, payment: Payment, *, reason: RefundReason, now: datetime) -> None:
     """Owe a whole payment back. The caller holds the order's lock, so the sum can't exceed what was paid."""
-    amount = await left_of_payment(session, payment)
-    if amount > 0:
+    if amount := await left_of_payment(session, payment):
         await add_refund(session, payment, amount=amount, reason=reason, actor="stripe", now=now)
 
 
@@ -308,12 +303,21 @@ async def _not_sent(
             return  # the webhook was faster
         refund.last_error = str(error.details.get("reason") or error.message)
         refund.next_try_at = now + min(FIRST_WAIT * 2 ** min(refund.tries - 1, 10), LONGEST_WAIT)
-        state = refund.state
         if isinstance(error, ChargeDisputed):
-            state = await _verdict(session, refund.payment_id)
+            await _refused_as_disputed(session, refund, now=now)
         elif isinstance(error, PaymentsRefused):
-            state = "failed"
-        await _move(session, refund, state, now=now)
+            await _move(session, refund, "failed", now=now)
+
+
+async def _refused_as_disputed(session: AsyncSession, refund: Refund, *, now: datetime) -> None:
+    """It waits for the dispute; where all are over and lost, the bank has paid the buyer, or a person has to look."""
+    disputes = await _ended(session, refund.payment_id)
+    if disputes is None:
+        await _move(session, refund, "waiting_dispute", now=now)
+    elif given := sum(one.given_since(refund.created_at) for one in disputes):
+        await _withdraw_part(session, refund, min(refund.amount, given), now=now)
+    elif any(one.status == "lost" for one in disputes):
+        await _move(session, refund, "failed", now=now)
 
 
 async def _move(session: AsyncSession, refund: Refund, state: str, *, now: datetime) -> None:
@@ -327,37 +331,66 @@ async def _move(session: AsyncSession, refund: Refund, state: str, *, now: datet
     await note(session, refund, f"refund_{state}", actor="worker", now=now, after=about)
 
 
-async def _verdict(session: AsyncSession, payment_id: UUID) -> str:
-    """What becomes of a refund that a dispute holds up: lost, the bank has paid the buyer; won, it is due again."""
-    rows = await session.scalars(select(Dispute).where(Dispute.payment_id == payment_id))
-    disputes = list(rows)
-    if any(dispute.status == "lost" for dispute in disputes):
-        return "withdrawn"
-    if not disputes or any(dispute.closed_at is None for dispute in disputes):
-        return "waiting_dispute"
-    return "due"
+async def _ended(session: AsyncSession, payment_id: UUID) -> list[Dispute] | None:
+    """The disputes of a payment; None while Stripe has not told how each of them ended."""
+    disputes = list(await session.scalars(select(Dispute).where(Dispute.payment_id == payment_id)))
+    return disputes if disputes and all(dispute.closed_at for dispute in disputes) else None
 
 
 async def end_waiting(session: AsyncSession, payment_id: UUID, *, now: datetime) -> None:
-    """Let go of the refunds that waited for a dispute of this payment, once it is over. The order is locked."""
+    """Let go of the refunds that waited for a dispute of this payment, once all are over. The order is locked.
+
+    Won: they are due again. Lost: what the bank has given the buyer is not owed any more, the rest still is.
+    """
+    if (disputes := await _ended(session, payment_id)) is None:
+        return
     waiting = await session.scalars(
-        select(Refund).where(Refund.payment_id == payment_id, Refund.state == "waiting_dispute")
+        select(Refund)
+        .where(Refund.payment_id == payment_id, Refund.state == "waiting_dispute")
+        .order_by(Refund.created_at, Refund.id)
     )
+    given = 0
     for refund in waiting:
-        state = await _verdict(session, payment_id)
-        if state == "due":
-            refund.next_try_at = now
-            await nudge(session, "refunds")
-        await _move(session, refund, state, now=now)
+        covered = min(refund.amount, sum(one.given_since(refund.created_at) for one in disputes) - given)
+        if covered > 0:
+            given += covered
+            await _withdraw_part(session, refund, covered, now=now)
+            continue
+        refund.next_try_at = now
+        await nudge(session, "refunds")
+        await _move(session, refund, "due", now=now)
+
+
+async def _withdraw_part(session: AsyncSession, refund: Refund, covered: int, *, now: datetime) -> None:
+    """The bank has given the buyer `covered` of a refund: withdrawn; what is left of it is owed as one of its own."""
+    rest, parts = refund.amount - covered, []
+    refund.amount = covered
+    rows = await session.scalars(select(RefundLine).where(RefundLine.refund_id == refund.id))
+    for row in list(rows):
+        kept = min(row.amount, covered)
+        covered -= kept
+        if row.amount > kept:
+            line = await session.get_one(OrderLine, row.order_line_id)
+            parts.append(Part(line, row.amount - kept, tuple(row.item_ids)))
+        row.amount = kept
+        if not kept:
+            await session.delete(row)
+    await _move(session, refund, "withdrawn", now=now)
+    if rest:
+        payment = await session.get_one(Payment, refund.payment_id)
+        await add_refund(
+            session, payment, amount=rest, reason=refund.reason, actor=refund.actor, now=now, parts=parts
+        )
 
 
 async def withdraw_due(session: AsyncSession, payment_id: UUID, *, why: str, now: datetime) -> None:
-    """Nothing is left of a payment, so what was still to be sent can't be: the buyer has had it another way."""
+    """Nothing is left of a payment, so what never reached Stripe can't any more: the buyer has had it another way."""
     rows = await session.scalars(
         select(Refund).where(
             Refund.payment_id == payment_id,
-            Refund.state.in_(("due", "waiting_dispute")),
+            Refund.state.in_(("due", "waiting_dispute", "failed")),
             Refund.stripe_refund_id.is_(None),
+            Refund.solved_at.is_(None),
         )
     )
     for refund in rows:

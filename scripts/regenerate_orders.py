@@ -41,15 +41,15 @@ from uuid import UUID
 
 import click
 import structlog
-import structlog_config
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from cart import regenerate  # noqa: E402 - the root has to be on the path first
 from cart.till import Till  # noqa: E402
+from shared import logs  # noqa: E402
 from shared.app import create_app  # noqa: E402
-from shared.cli import environment  # noqa: E402
+from shared.cli import DATABASE_ERRORS, environment  # noqa: E402
 from shared.errors import AppError  # noqa: E402
 from shared.settings import Settings, SettingsError  # noqa: E402
 
@@ -82,10 +82,12 @@ def main(
     wanted = regenerate.Wanted(pages, entries, products, orders)
     try:
         with environment() as settings:
-            structlog_config.configure_logger(json_logger=settings.production)
+            logs.configure(settings)
             failed = asyncio.run(run(settings, wanted, commit=commit, force=force))
     except (SettingsError, AppError) as error:
         raise click.UsageError(str(error)) from error
+    except DATABASE_ERRORS as error:
+        raise click.ClickException(f"The database does not answer as it should: {error}") from error
     sys.exit(1 if failed else 0)
 
 
@@ -106,7 +108,7 @@ async def run(settings: Settings, wanted: regenerate.Wanted, *, commit: bool, fo
     finally:
         await app.shutdown()
     failed = sum(outcome.failed for outcome in outcomes)
-    changes = sum(bool(outcome.deed) for outcome in outcomes) - failed
+    changes = sum(bool(outcome.deed) and not outcome.failed for outcome in outcomes)
     log.info(
         "done" if commit else "dry run, nothing changed", orders=len(outcomes), changes=changes, failed=failed
     )

@@ -16,12 +16,15 @@ from importlib import import_module
 from typing import Any
 
 import click
+from sqlalchemy.exc import DBAPIError
 
 from shared.children import StartError
 from shared.embedded import running
 from shared.settings import Settings, SettingsError
 
 EMBEDDED_DATA = "postgres"
+# It is away, does not let us in, or is not migrated; a connection that fails is an OSError.
+DATABASE_ERRORS = (DBAPIError, OSError)
 
 
 class OneLineErrors(click.Group):
@@ -34,6 +37,9 @@ class OneLineErrors(click.Group):
         except (SettingsError, StartError) as error:
             click.echo(f"tillgate: {error}", err=True)
             ctx.exit(2)
+        except DATABASE_ERRORS as error:
+            click.echo(f"tillgate: The database does not answer as it should: {error}", err=True)
+            ctx.exit(2)  # never 1: to `reconcile` that means that something differs
 
 
 @click.group(cls=OneLineErrors)
@@ -102,7 +108,7 @@ def seed() -> None:
 
 
 class Since(click.ParamType[datetime]):
-    """A moment in the past: `30d`, `12h`, or a date such as 2026-11-01 (UTC)."""
+    """A moment in the past, 1970 at the earliest: `30d`, `12h`, or a date such as 2026-11-01 (UTC)."""
 
     name = "since"
     UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}  # noqa: RUF012 - never changed
@@ -112,13 +118,16 @@ class Since(click.ParamType[datetime]):
         text, now = str(value).strip(), datetime.now(UTC)
         try:
             if text[:-1].isdecimal() and text[-1] in self.UNITS:
-                return now - int(text[:-1]) * self.UNITS[text[-1]]
-            moment = datetime.fromisoformat(text)
+                moment = now - int(text[:-1]) * self.UNITS[text[-1]]
+            else:
+                moment = datetime.fromisoformat(text)
         except (ValueError, OverflowError):
             self.fail(f"{text!r} is neither like 30d or 12h nor a date like 2026-11-01.", param, ctx)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         if moment > now:
             self.fail(f"{text!r} is in the future.", param, ctx)
+        if moment < datetime.fromtimestamp(0, UTC):
+            self.fail(f"{text!r} is before 1970, where Stripe's time begins.", param, ctx)
         return moment
 
 
@@ -140,7 +149,8 @@ class Since(click.ParamType[datetime]):
 def reconcile(since: datetime, grace: int, commit: bool, refund_orphans: bool, machine: bool) -> None:
     """Hold all that Stripe says against our own books, both ways.
 
-    Exit status 0: nothing differs; 1: something does, or did until it was repaired; 2: Stripe could not be asked.
+    Exit status 0: nothing differs; 1: something does, or did until it was repaired; 2: Stripe or the
+    database could not be asked.
     """
     from shared.serving import build
 

@@ -7,7 +7,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
-from types import CoroutineType
 from typing import Any, TypeVar
 
 import stripe
@@ -42,12 +41,14 @@ FINAL = (stripe.InvalidRequestError, stripe.CardError)
 # A key that was rolled or revoked (401), or a restricted one that may not do this (403): nobody can pay until it is
 # changed, and nothing else is said about the request.
 KEY_PROBLEMS = (stripe.AuthenticationError, stripe.PermissionError)
+DISPUTED = "charge_disputed"
 
 
 class AnswerKept(PaymentsUnavailable):
     """The payment provider failed at this. Your tickets stay held; please try again in a moment."""
 
-    # A 5xx that Stripe replays: the call is over, and under its key nothing will ever be done.
+    # A 5xx that Stripe replays, or a "disputed" of an earlier day: the call is over, and under its key nothing will
+    # ever be done.
 
 
 class StripeConnection:
@@ -93,16 +94,13 @@ async def answer(call: Awaitable[T]) -> T:
         if asyncio.iscoroutine(call):
             call.close()
         raise
-    if not isinstance(
-        call, CoroutineType
-    ):  # the next of a list, mostly at hand already: not a call of its own
-        return await _answered(call)
-    with metrics.stripe_call(_name(call.__qualname__)):
+    with metrics.stripe_call(_name(call)):
         return await _answered(call)
 
 
-def _name(qualname: str) -> str:
+def _name(call: Awaitable[object]) -> str:
     """SessionService.create_async is counted as Session.create."""
+    qualname: str = getattr(call, "__qualname__", "unknown")
     return qualname.replace("Service.", ".").removesuffix("_async")
 
 
@@ -117,6 +115,8 @@ async def _answered(call: Awaitable[T]) -> T:
         if not isinstance(error, FINAL):
             log.warning("stripe did not answer", error=str(error), ms=_ms(started))
             raise (AnswerKept if _is_replayed(error) else PaymentsUnavailable) from error
+        if error.code == DISPUTED and _is_replayed(error):
+            raise AnswerKept from error  # it was so when this key was used; the dispute may be over by now
         log.error("stripe refused", error=str(error), code=error.code, ms=_ms(started))  # noqa: TRY400
         raise _refusal(error)(
             details={"reason": error.user_message or "", "status": error.http_status or 0}
@@ -165,18 +165,22 @@ async def each(
 
 
 async def every(listed: stripe.ListObject[S]) -> AsyncIterator[S]:
-    """Every object of a list, page after page; fetching the next page is a call as any other (spec: E3)."""
+    """Every object of a list, page after page; fetching the next page is a call as any other (spec: E3).
+
+    Only the first page is measured: the next object is mostly at hand already.
+    """
     pages = listed.auto_paging_iter()
     while True:
         try:
-            found = await answer(anext(pages))
+            refuse_open_transaction()
+            found = await _answered(anext(pages))
         except StopAsyncIteration:
             return
         yield found
 
 
 def _refusal(error: stripe.StripeError) -> type[PaymentsRefused]:
-    if error.code == "charge_disputed":
+    if error.code == DISPUTED:
         return ChargeDisputed
     return CustomerGone if _is_about_customer(error) else PaymentsRefused
 

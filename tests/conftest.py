@@ -83,9 +83,11 @@ async def fresh_database(server: str, template: str) -> AsyncIterator[str]:
     name = f"t_{new_id().hex}"
     connection = await asyncpg.connect(plain(server.format(database="postgres")))
     await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
-    yield server.format(database=name)
-    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await connection.close()
+    try:
+        yield server.format(database=name)
+    finally:  # a property that fails is tried with many more examples: each would leave a database and a connection
+        await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await connection.close()
 
 
 def plain(url: str) -> str:

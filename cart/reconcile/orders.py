@@ -16,6 +16,8 @@ from shared.contracts.dtos import TicketDTO
 from shared.contracts.protocols import CalendarService
 from shared.contracts.states import OrderState, TicketState
 from shared.formats import state_words
+from shared.ids import parse_ids
+from shared.models import AuditEntry
 from shared.money import format_minor
 
 SLOWEST_METHOD = timedelta(days=21)  # a bank debit takes up to two weeks, and holidays
@@ -156,7 +158,11 @@ async def compare_paid(session: AsyncSession, calendar: CalendarService, scope: 
 
 
 async def _sold_items(session: AsyncSession, order_ids: Sequence[UUID]) -> dict[UUID, set[UUID]]:
-    """What was paid for and not refunded, by order. Free tickets are given back without a refund, so none counts."""
+    """What was paid for and neither refunded nor cancelled, by order.
+
+    Free tickets are given back without a refund, so none counts; nor does one whose money the bank has taken, or that
+    had all gone back before: it is cancelled for nothing, and only the order's history knows it.
+    """
     items: dict[UUID, set[UUID]] = {one: set() for one in order_ids}
     lines = select(OrderLine.order_id, OrderLine.item_ids).where(
         among(OrderLine.order_id, order_ids), OrderLine.kind == "ticket", OrderLine.amount > 0
@@ -171,6 +177,11 @@ async def _sold_items(session: AsyncSession, order_ids: Sequence[UUID]) -> dict[
     )
     for order_id, item_ids in await session.execute(gone):
         items[order_id] -= set(item_ids)
+    noted = select(AuditEntry.subject_id, AuditEntry.after).where(
+        among(AuditEntry.subject_id, order_ids), AuditEntry.what == "tickets_cancelled"
+    )
+    for order_id, after in await session.execute(noted):
+        items[order_id] -= set(parse_ids(after["tickets"]))
     return items
 
 

@@ -79,14 +79,14 @@ class StubBank:
         self._book("refund_failure", made.amount, made.currency, made.id, session)
         return failed
 
-    def dispute(self, session_id: str, *, inquiry: bool = False) -> DisputeFacts:
-        """The buyer's bank asks for the whole payment back; an inquiry takes nothing."""
+    def dispute(self, session_id: str, *, amount: int | None = None, inquiry: bool = False) -> DisputeFacts:
+        """The buyer's bank asks for the whole payment back, or for an amount of it; an inquiry takes nothing."""
         session = self.known[session_id]
         facts = DisputeFacts(
             id=f"dp_{len(self.open_disputes) + 1}",
             stripe_account=session.stripe_account,
             payment_intent=session.payment_intent,
-            amount=session.amount_total,
+            amount=session.amount_total if amount is None else amount,
             currency=session.currency,
             reason="fraudulent",
             status="warning_needs_response" if inquiry else "needs_response",

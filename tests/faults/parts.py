@@ -219,7 +219,7 @@ class Parts:
 
     def _kill_one_backend(self) -> None:
         """One that serves a connection: the server then ends all others too and recovers by itself."""
-        with suppress(psutil.NoSuchProcess):  # the whole server may be away
+        with suppress(psutil.NoSuchProcess, FileNotFoundError):  # the whole server may be away
             children = server_process(self.server).children()
             backends = [child for child in children if "[local]" in " ".join(child.cmdline())]
             if backends:

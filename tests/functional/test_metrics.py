@@ -88,7 +88,7 @@ async def test_claims_refused(shop: Shop) -> None:
 async def test_calls_to_stripe(
     settings: Settings, database: Database, clock: ManualClock, standin: RunningStandin
 ) -> None:
-    """By method and outcome: the purchase's three, and one with a key that was rolled."""
+    """By method and outcome: a purchase's, one list however many it holds, and those with a key that was rolled."""
     keys = replace(
         settings,
         stripe_secret_key=standin.secret_key,
@@ -101,13 +101,16 @@ async def test_calls_to_stripe(
     async with app.test_app():
         buyer = await signed_in_client(app)
         await shop.world.put(buyer.user_id, await shop.world.sell(), 1)
-        await buyer.post("/checkout", form={"fingerprint": await shop.world.seen(buyer.user_id)})
+        paying = await buyer.post("/checkout", form={"fingerprint": await shop.world.seen(buyer.user_id)})
+        await standin.pay(paying.headers["Location"].rsplit("/", 1)[1])
+        await app.sweeps["books"](clock.now())
     rolled = create_app(replace(keys, stripe_secret_key="sk_test_rolled"), database=database, clock=clock)
     async with rolled.test_app():
         await rolled.sweeps["checks"](clock.now())
     assert grown(before, samples_now(), "tillgate_stripe_call_seconds_count") == {
         ("Customer.create", "ok"): 1,
         ("Session.create", "ok"): 1,
+        ("BalanceTransaction.list", "ok"): 1,
         ("Balance.retrieve", "key_refused"): 1,
         ("WebhookEndpoint.list", "key_refused"): 1,
     }

@@ -12,7 +12,7 @@ from cart.models import StripeCustomer
 from cart.till import Till
 from shared.clock import ManualClock
 from shared.contracts.facts import CheckoutRequest
-from shared.contracts.protocols import PaymentsUnavailable
+from shared.contracts.protocols import ChargeDisputed, PaymentsUnavailable
 from shared.contracts.states import OrderState
 from shared.database import Database
 from shared.ids import new_id
@@ -134,6 +134,18 @@ async def test_failure_that_stripe_keeps_does_not_hold_a_refund_up(edge: Edge) -
     paid = await edge.standin.pay(session_id)
     refund_id = new_id()
     edge.standin.fail_next("/v1/refunds", 500, method="POST")
+    made = {await _refund(edge, paid["payment_intent"], refund_id) for _ in range(2)}
+    assert len(made) == len(edge.standin.events("refund.created")) == 1
+
+
+async def test_refusal_of_a_dispute_that_is_over_does_not_hold_a_refund_up(edge: Edge) -> None:
+    """Refused while disputed; won, it goes through at once, though Stripe keeps the refusal for a day (spec: H2)."""
+    _, _, session_id = await edge.world.bought(await edge.world.sell(cost=1250))
+    paid = await edge.standin.pay(session_id)
+    dispute, refund_id = edge.standin.dispute(session_id), new_id()
+    with pytest.raises(ChargeDisputed):
+        await _refund(edge, paid["payment_intent"], refund_id)
+    edge.standin.win_dispute(dispute["id"])
     made = {await _refund(edge, paid["payment_intent"], refund_id) for _ in range(2)}
     assert len(made) == len(edge.standin.events("refund.created")) == 1
 

@@ -276,6 +276,15 @@ async def test_the_script(world: World, env: dict[str, str]) -> None:
     assert await world.attempt_states(order_id) == made
 
 
+async def test_script_while_stripe_does_not_answer(world: World, env: dict[str, str]) -> None:
+    """Told as failed, and counted as that only; status 1, and no other program's chatter in between."""
+    await world.bought(await world.sell())
+    status, said = await started(env | {"STRIPE_API_BASE": "http://127.0.0.1:1"})
+    assert status == 1
+    assert re.search(r"changes=0 +failed=1 +orders=1", said), said
+    assert "alembic" not in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [(("--page", "cellar"), "no page cellar"), (("--entry", "concert"), "not a valid UUID")],

@@ -20,7 +20,7 @@ from cart.refunding import refund_items
 from cart.refunds import RefundReason
 from events.cancelling import cancel_entry
 from events.models import TicketType
-from shared.contracts.facts import DisputeFacts, EventFacts, RefundFacts, SessionFacts
+from shared.contracts.facts import DisputeFacts, EventFacts, PayoutFacts, RefundFacts, SessionFacts
 from shared.contracts.states import OrderState
 from shared.ids import new_id
 from tests.cart_world import World
@@ -129,21 +129,7 @@ class Lived:
         about: RefundFacts | DisputeFacts | None = None,
     ) -> None:
         """Stripe writes to us."""
-        payment_intent = session.payment_intent if session else about.payment_intent if about else None
-        subject = session or about
-        assert subject is not None
-        self.post.append(
-            EventFacts(
-                id=f"evt_{new_id().hex}",
-                type=kind,
-                stripe_account="",
-                livemode=False,
-                created=self.world.clock.now(),
-                session=session,
-                subject_id=subject.id,
-                payment_intent=payment_intent,
-            )
-        )
+        self.post.append(letter(self.world, kind, session=session, about=about))
 
     async def buy(self) -> None:
         """To Stripe's page, with two tickets of an event of its own."""
@@ -237,6 +223,7 @@ class Lived:
         self._by_hand(PRICE * QUANTITY - sum(one.amount for one in made if one.payment_intent == intent))
 
     def _by_hand(self, amount: int) -> None:
+        later(self.world, seconds=1)  # of two in one second either may be the one that names the tickets
         made = self.world.payments.refund_by_hand(self.session_id, amount)
         self.news("charge.refunded", about=made)
         self.news("refund.created", about=made)
@@ -268,6 +255,35 @@ class Lived:
         self.news("charge.dispute.closed", about=closed)
         if won:
             self.news("charge.dispute.funds_reinstated", about=closed)
+
+
+def letter(
+    world: World,
+    kind: str,
+    *,
+    session: SessionFacts | None = None,
+    about: RefundFacts | DisputeFacts | PayoutFacts | None = None,
+) -> EventFacts:
+    """An event as Stripe sends it."""
+    subject = session or about
+    assert subject is not None
+    return EventFacts(
+        id=f"evt_{new_id().hex}",
+        type=kind,
+        stripe_account="",
+        livemode=False,
+        created=world.clock.now(),
+        session=session,
+        subject_id=subject.id,
+        payment_intent=None if isinstance(subject, PayoutFacts) else subject.payment_intent,
+    )
+
+
+def pay_out(world: World) -> list[EventFacts]:
+    """All that is on the balance goes to the bank, if there is anything; and Stripe writes to us."""
+    if sum(one.net for one in world.payments.booked) <= 0:
+        return []
+    return [letter(world, "payout.paid", about=world.payments.pay_out("EUR"))]
 
 
 def later(world: World, **time: float) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from cart import refunding, refunds
 from cart.disputes import apply_dispute
+from cart.models import RefundLine
 from cart.records import Dispute
 from cart.refunds import RefundReason
 from events.models import Page
@@ -151,6 +152,35 @@ async def test_a_refund_waits_for_the_dispute(world: World, won: bool, state: st
     await send(world)
     assert [(one.amount, one.state) for one in await world.refunds()] == [(1800, state)]
     assert len(world.payments.made_refunds) == (1 if won else 0)
+
+
+async def test_what_a_lost_dispute_leaves_of_a_refund_is_still_owed(world: World) -> None:
+    """The bank took a part only: the buyer gets the rest from us, and nothing is said that is not so (spec: H2)."""
+    _, order_id, session_id = await world.paid(await world.sell(cost=2900), 2)
+    opened = world.payments.dispute(session_id, amount=1000)
+    await tell(world, opened)
+    await cancel_all(world, order_id)
+    assert [one.state for one in await world.refunds()] == ["waiting_dispute"]
+    world.clock.advance(days=1)
+    await tell(world, world.payments.close_dispute(opened.id, won=False))
+    await send(world)
+    ends = [(one.amount, one.state) for one in await world.refunds()]
+    assert sorted(ends) == [(1000, "withdrawn"), (4800, "succeeded")]
+    assert [one.amount for one in world.payments.made_refunds] == [4800]
+    async with world.sessions() as session:
+        lines = {line.amount: line.item_ids for line in await session.scalars(select(RefundLine))}
+    assert sorted(lines) == [1000, 4800], "the parts of the order add up to what was owed"
+
+
+async def test_refused_after_a_dispute_that_was_lost_in_part(world: World) -> None:
+    """Owed after it was over, so the bank has paid none of it: a person has to look (spec: H2)."""
+    _, order_id, session_id = await world.paid(await world.sell(cost=2900), 2)
+    opened = world.payments.dispute(session_id, amount=1000)
+    await tell(world, opened)
+    await tell(world, replace(opened, status="lost"))  # Stripe itself goes on to refuse
+    world.clock.advance(days=1)
+    await cancel_all(world, order_id)
+    assert [(one.amount, one.state) for one in await world.refunds()] == [(4800, "failed")]
 
 
 async def test_refused_because_of_a_dispute_that_is_over(world: World) -> None:

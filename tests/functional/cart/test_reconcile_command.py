@@ -124,12 +124,22 @@ async def test_stripe_that_does_not_answer(line: Line) -> None:
     assert "the platform’s account: The payment provider did not answer." in answer.out
 
 
+async def test_database_that_does_not_answer(line: Line) -> None:
+    """Nor is this 1, "something differs": status 2, said in words."""
+    line.env["DATABASE_URL"] = "postgresql://nobody@127.0.0.1:1/none"
+    answer = await line.reconcile("--json")
+    assert (answer.status, answer.out) == (2, "")
+    assert "tillgate: The database does not answer" in answer.err
+    assert "Traceback" not in answer.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
         (("--since", "yesterday"), "neither like 30d"),
         (("--since", "2999-01-01"), "in the future"),
         (("--since", ""), "neither like 30d"),
+        (("--since", "3000w"), "before 1970"),
         (("--grace", "-1"), "not in the range"),
         (("--everything",), "No such option"),
     ],

@@ -35,7 +35,7 @@ async def test_own_page_is_closed_after_a_copy_was_paid(world: World) -> None:
 
 
 async def test_end_of_a_copy_is_not_the_end_of_the_own_page(world: World) -> None:
-    """A copy is closed by hand or by a repair: the order's own page can still be paid, its stock stays (spec: B9)."""
+    """A copy is closed, by hand or by a repair: the own page can still be paid, so the stock stays (spec: B9)."""
     user_id, order_id, session_id = await world.bought(await world.sell())
     own = world.payments.known[session_id]
     world.payments.known["cs_test_copy"] = replace(

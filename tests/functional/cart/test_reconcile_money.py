@@ -7,9 +7,12 @@ import pytest
 from sqlalchemy import text, update
 
 from cart import books
+from cart.disputes import apply_dispute
 from cart.models import CheckoutAttempt, Order
 from cart.reconcile.differences import Kind
 from cart.reconcile.run import reconcile
+from cart.refunding import refund_items
+from cart.refunds import RefundReason
 from events.cancelling import cancel_entry
 from events.models import TicketType
 from shared.contracts.states import OrderState
@@ -365,3 +368,21 @@ async def test_event_cancelled_and_nothing_done(world: World) -> None:
     assert [(await world.order(one)).state for one in (order_id, held)] == ["paid", "cancelled"]
     assert [(one.amount, one.state) for one in await world.refunds()] == [(3000, "succeeded")]
     assert await world.allocated(kind) == 0
+
+
+async def test_tickets_cancelled_after_the_money_was_gone(world: World) -> None:
+    """A dispute was lost and the places are freed, as the office asks: no refund, and nothing differs (spec: H1)."""
+    order_id, session_id, _ = await paid(world)
+    opened = world.payments.dispute(session_id)
+    lost = world.payments.close_dispute(opened.id, won=False)
+    async with world.sessions.begin() as session:
+        await apply_dispute(session, world.till, lost, now=world.clock.now())
+        tickets = await world.calendar.get_tickets_for_order(session, order_id)
+        await refund_items(
+            session, world.till, order_id=order_id, item_ids=[ticket.id for ticket in tickets], page_id=None,
+            actor="user:x", reason=RefundReason.ORGANIZER, now=world.clock.now(),
+        )  # fmt: skip
+    await work(world)
+    assert await world.states(order_id) == ["cancelled", "cancelled"]
+    assert await world.refunds() == []
+    assert kinds(await check(world)) == []

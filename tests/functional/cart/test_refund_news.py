@@ -314,3 +314,17 @@ async def test_ours_that_a_full_one_by_hand_overtakes(world: World) -> None:
     ]
     assert await world.states(order_id) == ["cancelled", "cancelled"]
     assert await left(world, session_id) == 0
+
+
+async def test_ours_refused_because_all_went_back_by_hand(world: World) -> None:
+    """Our call met a charge that was refunded already, before we heard of it: nobody is owed anything (spec: H2)."""
+    _, order_id, session_id = await world.paid(await world.sell(cost=1500), 2)
+    world.payments.refund_by_hand(session_id, 3000)
+    await cancel_one(world, order_id)
+    await refunds.send_due(world.sessions, world.payments, now=world.clock.now())
+    assert [one.state for one in await world.refunds()] == ["failed"]
+    await tell(world, session_id)
+    ends = {one.amount: one.state for one in await world.refunds()}
+    assert ends == {1500: "withdrawn", 3000: "succeeded"}
+    async with world.sessions() as session:
+        assert await decisions.open_decisions(session) == []

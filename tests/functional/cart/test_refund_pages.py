@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from cart import refunds
+from cart.disputes import apply_dispute
 from cart.models import Payment
 from cart.refund_news import apply_refunds
 from events.models import Page
@@ -233,3 +234,30 @@ async def test_by_hand_at_stripe_is_allocated_by_checkbox(office: Office) -> Non
         assert ("All tickets stay valid" if keep else "The tickets are cancelled") in page
     assert await office.shop.world.states(office.order_id) == ["cancelled", "confirmed", "confirmed"]
     assert "Needs a decision" not in await office.page("/organizer/hall/orders")
+
+
+async def test_who_has_no_ticket_is_not_told_that_they_are_in(office: Office) -> None:
+    """The page after paying, looked at again when all tickets were cancelled (spec: C4)."""
+    path = f"/orders/{office.order_id}/confirmation"
+    assert "You are in" in await office.page(path, client=office.buyer)
+    items = items_in(await office.page(office.order))
+    await office.post(f"{office.order}/refund", item=items[:2], seen=2500)
+    assert "You are in" in await office.page(path, client=office.buyer)
+    await office.post(f"{office.order}/refund", item=items[2:], seen=1250)
+    shown = await office.page(path, client=office.buyer)
+    assert "You are in" not in shown
+    assert "goes back to you" in shown
+
+
+async def test_nothing_is_offered_that_a_dispute_took(office: Office) -> None:
+    """Lost: the bank has given the money to the buyer, so the office has none to give back (spec: H2, H4)."""
+    assert "€37.50 left" in await office.page(office.order)
+    opened = office.shop.payments.dispute(office.session_id)
+    lost = office.shop.payments.close_dispute(opened.id, won=False)
+    async with office.shop.database.sessions.begin() as session:
+        await apply_dispute(session, office.shop.world.till, lost, now=office.shop.clock.now())
+    shown = await office.page(office.order)
+    assert "Give money back" not in shown
+    assert "You are in" not in await office.page(
+        f"/orders/{office.order_id}/confirmation", client=office.buyer
+    )

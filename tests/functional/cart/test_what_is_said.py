@@ -5,6 +5,7 @@ from sqlalchemy import select
 
 from cart.checkout import SessionExpired
 from cart.complete import continue_session
+from events.cancelling import cancel_entry
 from events.models import Entry
 from shared.contracts.states import EntryState, OrderState
 from shared.web import Tillgate
@@ -124,3 +125,17 @@ async def test_signed_out_meanwhile_leads_back_to_the_page(
     assert answer.status_code == 401
     shown = (await answer.get_data(as_text=True)).replace('"/sign-in?next=/', '"/sign-in?next=%2F')
     assert f'href="/sign-in?next={way}"' in shown
+
+
+async def test_event_cancelled_while_the_payment_is_on_its_way(buyer: Browser, world: World) -> None:
+    """Days before the money arrives the buyer reads that it comes back, not that tickets are held (spec: H2, H10)."""
+    order, session_id = await at_stripe(buyer, world, delayed_methods=True)
+    await world.settle(world.payments.pay(session_id, paid=False))
+    assert "held for you until" in await text_of(buyer, order)
+    async with world.sessions.begin() as session:
+        entry_id = (await session.scalars(select(Entry.id))).one()
+        await cancel_entry(session, entry_id=entry_id, actor="user:x", now=world.clock.now())
+    for path in (order, f"{order}/confirmation"):
+        shown = await text_of(buyer, path)
+        assert "held for you until" not in shown
+        assert "it goes back to you in full" in shown
