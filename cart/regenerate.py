@@ -106,7 +106,7 @@ async def regenerate(
     """Look at each wanted pending order's payment page; with `commit` make the broken ones anew.
 
     `force` replaces good ones too, and those that Stripe does not know. One that fails stops no other. Safe to
-    repeat: what was made anew is good then. Raises NotFound for a page that there is not.
+    repeat: what was made anew is good then. Raises NotFound for a page or an order that there is not.
     """
     async with sessions.reading() as session:
         ids = list(await session.scalars(await _pending(session, till, wanted)))
@@ -131,7 +131,7 @@ async def _treat(
 
 
 async def _pending(session: AsyncSession, till: Till, wanted: Wanted) -> Select[UUID]:
-    """Ids of the pending orders that are wanted, oldest first. Raises NotFound for a page that there is not."""
+    """Ids of the pending orders that are wanted, oldest first. Raises NotFound for a page or an order that there is not."""
     query = select(Order.id).where(Order.state == OrderState.PENDING, Order.total > 0).order_by(Order.id)
     for conditions in (
         [OrderLine.page_id == await _page_id(session, till, slug) for slug in wanted.pages],
@@ -141,11 +141,16 @@ async def _pending(session: AsyncSession, till: Till, wanted: Wanted) -> Select[
         if conditions:
             query = query.where(exists().where(OrderLine.order_id == Order.id, or_(*conditions)))
     if wanted.orders:
-        named = {order_id for text in wanted.orders if (order_id := parse_id(text))}
-        query = query.where(
-            or_(Order.id.in_(named), Order.number.in_([text.upper() for text in wanted.orders]))
-        )
+        query = query.where(Order.id.in_([await _order_id(session, text) for text in wanted.orders]))
     return query
+
+
+async def _order_id(session: AsyncSession, text: str) -> UUID:
+    named = or_(Order.id == parse_id(text), Order.number == text.upper())
+    order_id: UUID | None = await session.scalar(select(Order.id).where(named))
+    if order_id is None:
+        raise NotFound(f"There is no order {text}.")
+    return order_id
 
 
 async def _page_id(session: AsyncSession, till: Till, slug: str) -> UUID:

@@ -219,6 +219,8 @@ async def test_filters(world: World) -> None:
     assert await run(world, Wanted(pages=("club",), products=(opera,))) == []
     with pytest.raises(NotFound, match="no page cellar"):
         await run(world, Wanted(pages=("cellar",)))
+    with pytest.raises(NotFound, match="no order K7M2-9QXT"):
+        await run(world, Wanted(orders=("K7M2-9QXT",)))
 
 
 def test_header() -> None:
