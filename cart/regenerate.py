@@ -131,7 +131,7 @@ async def _treat(
 
 
 async def _pending(session: AsyncSession, till: Till, wanted: Wanted) -> Select[UUID]:
-    """Ids of the pending orders that are wanted, oldest first. Raises NotFound for a page or an order that there is not."""
+    """Ids of the pending orders that are wanted, oldest first. Raises NotFound for an unknown page or order."""
     query = select(Order.id).where(Order.state == OrderState.PENDING, Order.total > 0).order_by(Order.id)
     for conditions in (
         [OrderLine.page_id == await _page_id(session, till, slug) for slug in wanted.pages],
