@@ -41,9 +41,8 @@ def till() -> Till:
 
 async def add_badge() -> dict[str, object]:
     """Template context: the number on the cart's badge; nothing is asked for visitors, fragments and error pages."""
-    if wants_fragment() or g.get(
-        "failed"
-    ):  # before the sign-in is looked up: the database may be what failed
+    # before the sign-in is looked up: the database may be what failed
+    if wants_fragment() or g.get("failed"):
         return {"badge_count": 0}
     user = await current_user()
     if user is None:
