@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Update, case, exists, false, select, update
+from sqlalchemy import ColumnElement, Update, case, exists, false, func, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -102,11 +102,17 @@ async def _find_attempt(session: AsyncSession, facts: SessionFacts) -> tuple[Che
 
 
 def _adoption(attempt: CheckoutAttempt, facts: SessionFacts) -> Update:
-    """The attempt is over; a session id that was not stored yet is."""
+    """The attempt is over; a session id that was not stored yet is.
+
+    Not by a paid copy, made by hand, of its page: that page can still be paid. A copy whose payment is on its way takes
+    its place, since that is the one to be asked about for days.
+    """
+    awaited = facts.payment_status == "unpaid"
+    own = true() if awaited else func.coalesce(CheckoutAttempt.session_id, facts.id) == facts.id
     over = case((CheckoutAttempt.state.in_(attempts.ACTIVE), "complete"), else_=CheckoutAttempt.state)
     return (
         update(CheckoutAttempt)
-        .where(CheckoutAttempt.id == attempt.id)
+        .where(CheckoutAttempt.id == attempt.id, own)
         .values(session_id=facts.id, state=over)
         .execution_options(synchronize_session=False)
     )
@@ -176,6 +182,8 @@ async def _paid(
         return Settled.ALREADY
     late = order.state == OrderState.EXPIRED
     reason = await _why_not(session, till, order, lines, payment, now=now)
+    if reason is RefundReason.WRONG_AMOUNT and attempt.session_id == facts.id:
+        await _end_without_clock(session, till, order, now=now)
     if reason is not None:
         await _send_back(session, till, order, lines, payment, reason, now=now)
         return Settled.REFUND_DUE
@@ -186,6 +194,12 @@ async def _paid(
     await ledger.post_sale(session, payment, lines, at=now)
     await owe_paid_mail(session, order, lines, public_url=till.public_url, now=now, late=late)
     return Settled.PAID
+
+
+async def _end_without_clock(session: AsyncSession, till: Till, order: Order, *, now: datetime) -> None:
+    """An order that waited for this payment has no clock: nothing else would ever free its stock."""
+    if order.state == OrderState.PROCESSING:
+        await give_back(session, till, order, to=OrderState.FAILED, actor="stripe", now=now)
 
 
 async def _send_back(
