@@ -3,12 +3,16 @@
 from datetime import datetime
 from typing import Protocol
 
-from cart import books, cancelled_entries, health, inbox, refunds
-from cart.checks import CheckSweep
+from cart import cancelled_entries
+from cart.books import keeping
+from cart.operator import health
+from cart.operator.checks import CheckSweep
 from cart.reconcile.run import reconcile_hourly
+from cart.refunds import sending
 from cart.release import release_lapsed
 from cart.service import SqlCartService
 from cart.till import Till
+from cart.webhooks import inbox
 from shared.database import Sessions
 from shared.web import Sweep, Tillgate
 
@@ -21,15 +25,13 @@ class Process(Protocol):
 
 def init_app(app: Tillgate) -> None:
     """Fill services.cart, register the pages and the due work."""
-    from cart import (  # noqa: F401 - each registers on the blueprint
-        api,
-        money_routes,
-        office_routes,
-        operator_routes,
-        routes,
-        webhooks,
-    )
-    from cart.reconcile import office_routes as books_routes  # noqa: F401
+    # each registers on the blueprint
+    from cart import api, routes  # noqa: F401
+    from cart.books import routes as books_routes  # noqa: F401
+    from cart.office import routes as office_routes  # noqa: F401
+    from cart.operator import routes as operator_routes  # noqa: F401
+    from cart.reconcile import routes as reconcile_routes  # noqa: F401
+    from cart.webhooks import routes as webhook_routes  # noqa: F401
 
     app.services.cart = SqlCartService(app.services)
     app.register_blueprint(routes.blueprint)
@@ -45,7 +47,7 @@ def init_app(app: Tillgate) -> None:
         return sweep
 
     async def due_refunds(now: datetime) -> int:
-        return await refunds.send_due(app.database.sessions, app.services.payments, now=now)
+        return await sending.send_due(app.database.sessions, app.services.payments, now=now)
 
     check_sweep = CheckSweep(app.database.sessions, app.settings.public_url)
 
@@ -59,7 +61,7 @@ def init_app(app: Tillgate) -> None:
         webhooks=due(inbox.process_left_over),
         refunds=due_refunds,
         cancelled_entries=due(cancelled_entries.unwind),
-        books=due(books.post_new),
+        books=due(keeping.post_new),
         reconcile=due(reconcile_hourly),
         checks=checks,
     )

@@ -17,8 +17,8 @@ from shared.contracts.states import OrderState
 from shared.database import Sessions, new_row, write_at_commit
 from shared.formats import clock_time, zone_name
 from shared.ids import new_id
-from shared.installation import installation_id
-from shared.payments import APP, DELAYED_METHODS
+from shared.installation import installation_id, mark
+from shared.payments import DELAYED_METHODS
 
 ACTIVE = ("creating", "open")
 # Stripe wants expires_at at least 30 minutes ahead when it receives the call; one minute for the way there.
@@ -93,8 +93,7 @@ def build_params(
 ) -> dict[str, Any]:
     """Stripe's parameters for one session: hosted page, price and quantity lines, our metadata on both objects."""
     metadata = {
-        "app": APP,
-        "installation_id": str(installation),
+        **mark(installation),
         "order_id": str(order.id),
         "order_number": order.number,
         "attempt_id": str(attempt_id),

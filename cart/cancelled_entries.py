@@ -9,8 +9,8 @@ from uuid import UUID
 import structlog
 
 from cart.models import Order
-from cart.refunding import refund_items
-from cart.refunds import RefundReason
+from cart.refunds.by_line import refund_items
+from cart.refunds.owing import RefundReason
 from cart.release import release
 from cart.till import Till
 from shared.contracts.states import OrderState

@@ -8,10 +8,11 @@ from datetime import datetime
 from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cart import orders, refunds
+from cart import orders
+from cart.mails import warn_office
 from cart.models import Order, OrderLine, Payment
-from cart.office_mails import warn_office
 from cart.records import Dispute
+from cart.refunds import owing, sending
 from cart.till import Till
 from shared import audit
 from shared.contracts.facts import DisputeFacts
@@ -107,13 +108,13 @@ async def _consequences(
     session: AsyncSession, till: Till, payment: Payment, dispute: Dispute, what: str, *, now: datetime
 ) -> None:
     """Tickets blocked or not, waiting refunds let go, history and books."""
-    paid_by = await refunds.payment_of_order(session, payment.order_id)
+    paid_by = await owing.payment_of_order(session, payment.order_id)
     if paid_by is not None and paid_by.id == payment.id:
         held = await session.scalar(
             select(exists().where(Dispute.payment_id == payment.id, Dispute.withdrawn > 0))
         )
         await till.calendar.block_tickets_for_order(session, payment.order_id, blocked=bool(held))
-    await refunds.end_waiting(session, payment.id, now=now)
+    await sending.end_waiting(session, payment.id, now=now)
     await audit.record(
         session,
         at=now,

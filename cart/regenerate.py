@@ -25,8 +25,7 @@ from shared.contracts.states import OrderState
 from shared.database import Sessions
 from shared.errors import AppError, Conflict, NotFound
 from shared.ids import parse_id
-from shared.installation import installation_id
-from shared.payments import APP
+from shared.installation import installation_id, mark
 
 
 class Health(StrEnum):
@@ -207,12 +206,7 @@ def _judge(
 
 def _belongs(facts: SessionFacts, order: Order, attempt: CheckoutAttempt, installation: UUID) -> bool:
     """Whether a payment of this session would find its order."""
-    ours = {
-        "app": APP,
-        "installation_id": str(installation),
-        "order_id": str(order.id),
-        "attempt_id": str(attempt.id),
-    }
+    ours = {**mark(installation), "order_id": str(order.id), "attempt_id": str(attempt.id)}
     return ours.items() <= facts.metadata.items()
 
 

@@ -7,10 +7,11 @@ from quart import Blueprint, flash, g, jsonify, render_template, request
 from quart.typing import ResponseReturnValue
 from quart_rate_limiter import rate_limit
 
-from cart import checkout, complete, lapsed, orders, refunding
+from cart import checkout, complete, lapsed, orders
 from cart.order_page import OrderView, order_view
 from cart.quote import fingerprint
-from cart.refunds import REASON_WORDS
+from cart.refunds import by_line
+from cart.refunds.owing import REASON_WORDS
 from cart.release import release
 from cart.till import Till
 from shared import metrics
@@ -268,7 +269,7 @@ async def _render_order(template: str, view: OrderView, *, notice: str = "") -> 
         reasons=REASON_WORDS,
         notice=notice,
         now=moment,
-        may_give_back=any(refunding.why_not(ticket, now=moment) is None for ticket in view.tickets),
+        may_give_back=any(by_line.why_not(ticket, now=moment) is None for ticket in view.tickets),
     )
 
 
@@ -328,9 +329,9 @@ async def _show_refund(
     user = await require_user()
     session, calendar, moment = db_session(), shop().services.calendar, now()
     view = await order_view(session, calendar, order_id=order_id, user_id=user.id)
-    reasons = {ticket.id: refunding.why_not(ticket, now=moment) for ticket in view.tickets}
+    reasons = {ticket.id: by_line.why_not(ticket, now=moment) for ticket in view.tickets}
     chosen = [ticket.id for ticket in view.tickets if str(ticket.id) in items and reasons[ticket.id] is None]
-    plan = await refunding.plan_refund(
+    plan = await by_line.plan_refund(
         session, calendar, order=view.order, lines=view.order.lines, item_ids=chosen
     )
     body = await render_template(
@@ -352,7 +353,7 @@ async def give_back(order_id: UUID) -> ResponseReturnValue:
     form = await request.form
     items = form.getlist("item")
     try:
-        plan = await refunding.refund_own_items(
+        plan = await by_line.refund_own_items(
             db_session(),
             till(),
             order_id=order_id,
@@ -361,7 +362,7 @@ async def give_back(order_id: UUID) -> ResponseReturnValue:
             seen=whole(form.get("seen", "")),
             now=now(),
         )
-    except (refunding.NoTickets, refunding.NotRefundable, refunding.RefundChanged) as error:
+    except (by_line.NoTickets, by_line.NotRefundable, by_line.RefundChanged) as error:
         return await _show_refund(order_id, items, error=error)
     if plan.tickets:
         await flash(

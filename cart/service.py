@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart.models import Order, OrderLine, Refund, RefundLine
-from cart.refunds import COUNTS
+from cart.refunds.owing import COUNTS
 from cart.summary import summary_of_tickets
 from shared.contracts.dtos import CartSummaryDTO, EntrySalesDTO, HoldDTO
 from shared.contracts.states import OrderState

@@ -4,7 +4,7 @@ Called with the same argument by webhook, return page and worker, any number of 
 It runs inside the caller's transaction and calls no one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
@@ -13,11 +13,11 @@ from sqlalchemy import ColumnElement, Update, case, exists, false, func, select,
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cart import attempts, ledger, orders
-from cart.mails import owe_failed_mail, owe_paid_mail, owe_refund_mail
+from cart import attempts, orders
+from cart.books import ledger
+from cart.mails import owe_failed_mail, owe_paid_mail, owe_refund_mail, warn_office
 from cart.models import CheckoutAttempt, Order, OrderLine, Payment
-from cart.office_mails import warn_office
-from cart.refunds import RefundReason, owe_refund
+from cart.refunds.owing import RefundReason, owe_refund
 from cart.till import Till
 from shared.contracts.facts import SessionFacts
 from shared.contracts.protocols import Confirmation, SoldOut
@@ -25,9 +25,8 @@ from shared.contracts.states import OrderState
 from shared.database import new_row, write_now
 from shared.errors import AppError
 from shared.ids import new_id, parse_id
-from shared.installation import installation_id
+from shared.installation import installation_id, is_marked
 from shared.money import Money
-from shared.payments import APP
 
 RECLAIM_HOLD = timedelta(minutes=1)  # a late claim is confirmed at once; the column wants a time
 
@@ -55,7 +54,7 @@ async def settle(
 
     Safe to repeat: a payment intent is booked once, tickets are confirmed once.
     """
-    if not await is_ours(session, facts.metadata):
+    if not is_marked(facts.metadata, await installation_id(session)):
         return Settled.FOREIGN
     attempt, booked = await _find_attempt(session, facts)
     if attempt is None:
@@ -73,13 +72,6 @@ async def settle(
     if facts.payment_status == "unpaid":
         return await _unpaid(session, till, order, failed=failed, now=now)
     return Settled.NOTHING_PAID
-
-
-async def is_ours(session: AsyncSession, metadata: Mapping[str, str]) -> bool:
-    """Whether this installation made an object at Stripe; without its id it is somebody else's: never touched."""
-    return metadata.get("app") == APP and metadata.get("installation_id") == str(
-        await installation_id(session)
-    )
 
 
 async def _find_attempt(session: AsyncSession, facts: SessionFacts) -> tuple[CheckoutAttempt | None, bool]:

@@ -32,6 +32,7 @@ from shared.contracts.protocols import (
     PaymentsRefused,
     SignatureInvalid,
 )
+from shared.installation import mark
 from shared.stripe_client import (
     PER_CALL,
     StripeConnection,
@@ -45,7 +46,6 @@ from shared.stripe_client import (
 )
 from shared.web import Tillgate
 
-APP = "tillgate"
 REQUIRED_METADATA = ("app", "installation_id", "order_id", "attempt_id", "page_id", "product_ids")
 SIGNATURE_TOLERANCE_SECONDS = 300
 PING = "tillgate.ping"
@@ -83,7 +83,7 @@ class StripePayments(StripeConnection):
     ) -> str:
         """Create the user's customer; the key makes a repeat return the same one (spec: E5)."""
         first = f"customer-{installation_id}-{user_id}" + (f"-{replaces}" if replaces else "")
-        metadata = {"app": APP, "installation_id": str(installation_id), "user_id": str(user_id)}
+        metadata = {**mark(installation_id), "user_id": str(user_id)}
 
         async def make(key: str) -> str:
             customer = await answer(

@@ -9,9 +9,9 @@ from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart.attempts import CLOCK_SKEW
-from cart.books_views import ledger_balance
+from cart.books.posting import CHARGE
+from cart.books.views import ledger_balance
 from cart.models import Payment
-from cart.posting import CHARGE
 from cart.reconcile import repairs
 from cart.reconcile.differences import Difference, Kind, Scope
 from cart.reconcile.listing import Listed, Progress

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from cart.till import Till
 from shared.database import Sessions
-from shared.payments import APP
+from shared.installation import is_marked
 
 
 class Kind(StrEnum):
@@ -160,4 +160,4 @@ class Scope:
 
     def is_ours(self, metadata: dict[str, str]) -> bool:
         """Whether an object at Stripe carries our installation's id; any other is foreign."""
-        return metadata.get("app") == APP and metadata.get("installation_id") == str(self.installation_id)
+        return is_marked(metadata, self.installation_id)

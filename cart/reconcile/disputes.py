@@ -10,7 +10,7 @@ from cart.reconcile.differences import Difference, Kind, Scope
 from cart.reconcile.listing import Listed
 from cart.reconcile.reading import OrderBrief, among, booked_intents, orders_by_id
 from cart.records import Dispute
-from cart.refunds import payment_of_order
+from cart.refunds.owing import payment_of_order
 from shared.contracts.facts import DisputeFacts
 from shared.contracts.protocols import CalendarService
 from shared.contracts.states import STOCK_STATES

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from cart.attempts import CLOCK_SKEW
-from cart.ledger import SALES
+from cart.books.ledger import SALES
 from cart.models import CheckoutAttempt, LedgerTransfer, Payment, Refund
 from cart.reconcile import repairs
 from cart.reconcile.differences import NEEDS_A_PERSON, Difference, Kind, Repair, Scope

@@ -13,7 +13,7 @@ from cart.reconcile import repairs
 from cart.reconcile.differences import NEEDS_A_PERSON, Difference, Kind, Repair, Scope
 from cart.reconcile.listing import Listed
 from cart.reconcile.reading import OrderBrief, among, booked_intents, orders_by_id
-from cart.refunds import state_of
+from cart.refunds.owing import state_of
 from shared.contracts.facts import RefundFacts
 from shared.ids import parse_id
 from shared.money import format_minor

@@ -9,16 +9,18 @@ from uuid import UUID, uuid5
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cart import attempts, books, cancelled_entries, checkout, orders, refunds, release
+from cart import attempts, cancelled_entries, checkout, orders, release
+from cart.books import keeping
+from cart.books.payouts import apply_payout
+from cart.books.posting import CHARGE
 from cart.complete import settle_at_once
 from cart.disputes import apply_dispute
 from cart.models import CheckoutAttempt, Payment, Refund
-from cart.payouts import apply_payout
-from cart.posting import CHARGE
 from cart.reconcile.differences import NotRepaired
 from cart.records import BalanceTransaction
-from cart.refund_news import apply_refunds
-from cart.refunds import RefundReason, owe_refund
+from cart.refunds import owing, sending
+from cart.refunds.news import apply_refunds
+from cart.refunds.owing import RefundReason, owe_refund
 from cart.settle import Settled
 from cart.till import Till
 from shared.contracts.facts import IntentFacts, PayoutFacts, SessionFacts, TransactionFacts
@@ -191,14 +193,14 @@ async def take_in_refunds(
 
     refund = await retrying(apply)
     stands = facts.get(stripe_refund_id)
-    if refund is None or stands is None or refund.state != refunds.state_of(stands):
+    if refund is None or stands is None or refund.state != owing.state_of(stands):
         raise NotRepaired(OLDER)
     return f"noted: {refund.state}"
 
 
 async def send_refund(sessions: Sessions, till: Till, *, refund_id: UUID, now: datetime) -> str:
     """Have what is due sent now."""
-    await refunds.send_due(sessions, till.payments, now=now)
+    await sending.send_due(sessions, till.payments, now=now)
     async with sessions.reading() as session:
         refund = await session.get_one(Refund, refund_id)
     if refund.state == "due":
@@ -247,14 +249,14 @@ async def take_in_payout(sessions: Sessions, till: Till, *, facts: PayoutFacts, 
 async def post_transaction(sessions: Sessions, till: Till, *, facts: TransactionFacts, now: datetime) -> str:
     """Post a movement to the ledger; one of ours that no attempt here led to goes to the orphans."""
     async with sessions.begin() as session:
-        await books.mirror(session, [facts])
+        await keeping.mirror(session, [facts])
         row = await session.get_one(
             BalanceTransaction, (facts.stripe_account, facts.id), with_for_update=True
         )
-        if row.posted_at is None and not await books.post(session, [row], now=now):
+        if row.posted_at is None and not await keeping.post(session, [row], now=now):
             if row.category != CHARGE or not row.ours or await _has_attempt(session, facts):
                 raise NotRepaired("what it belongs to is not known here")
-            await books.post_orphan(session, row, now=now)
+            await keeping.post_orphan(session, row, now=now)
     return "posted"
 
 

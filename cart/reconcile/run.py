@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cart.books import fetch, post_open
+from cart.books.keeping import fetch, post_open
 from cart.reconcile import books, disputes, money, orders, orphans
 from cart.reconcile import refunds as of_refunds
 from cart.reconcile import sessions as of_sessions
@@ -24,7 +24,7 @@ from cart.reconcile.differences import Difference, NotRepaired, Scope
 from cart.reconcile.listing import Progress, list_account
 from cart.reconcile.reading import accounts
 from cart.records import Reconciliation
-from cart.refunds import send_due
+from cart.refunds.sending import send_due
 from cart.till import Till
 from shared.contracts.protocols import PaymentsRefused, PaymentsUnavailable
 from shared.database import Sessions

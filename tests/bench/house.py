@@ -19,7 +19,7 @@ from uuid import UUID
 import psutil
 from sqlalchemy import insert, text
 
-from cart.news import HANDLERS
+from cart.webhooks.news import HANDLERS
 from shared import migrate
 from shared.app import create_app
 from shared.database import Database

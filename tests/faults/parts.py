@@ -17,7 +17,7 @@ from urllib.request import Request, urlopen
 
 import psutil
 
-from cart.news import HANDLERS
+from cart.webhooks.news import HANDLERS
 from shared import migrate
 from shared.children import die_with_parent
 from shared.database import Database, Sessions

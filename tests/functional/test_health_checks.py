@@ -15,9 +15,9 @@ from hypercorn.config import Config
 from quart import Quart, Response, redirect, request
 from sqlalchemy import select
 
-from cart import checks, health
 from cart.models import WebhookEvent, WebhookRefusal
-from cart.news import HANDLERS
+from cart.operator import checks, health
+from cart.webhooks.news import HANDLERS
 from shared.app import create_app
 from shared.clock import ManualClock
 from shared.contracts.facts import EndpointFacts

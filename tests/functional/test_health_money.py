@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from cart import health
 from cart.models import Order, Refund, WebhookEvent, WebhookRefusal
+from cart.operator import health
 from cart.records import Reconciliation
 from shared.clock import ManualClock
 from shared.contracts.states import OrderState

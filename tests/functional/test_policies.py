@@ -7,7 +7,7 @@ import pytest
 from quart import request
 from werkzeug.routing import Rule
 
-from cart import books
+from cart.books import keeping
 from events.models import Page, TicketType
 from shared.access import KEEPABLE_ENDPOINTS, ORIGIN_EXEMPT_ENDPOINTS, PUBLIC_ENDPOINTS
 from shared.contracts.states import PageRole
@@ -210,7 +210,7 @@ async def paid_out(shop: Shop, kind: UUID) -> str:
     """A payout that holds the money of a ticket; its id."""
     await shop.world.paid(kind)
     payout = shop.payments.pay_out("EUR")
-    await books.post_new(shop.database.sessions, shop.world.till, now=shop.clock.now())
+    await keeping.post_new(shop.database.sessions, shop.world.till, now=shop.clock.now())
     shop.payments.calls.clear()
     return payout.id
 

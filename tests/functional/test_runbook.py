@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from cart import health
-from cart.news import HANDLERS
+from cart.operator import health
 from cart.till import Till
+from cart.webhooks.news import HANDLERS
 from shared.clock import ManualClock
 from shared.database import Database
 from shared.payments import StripePayments

@@ -7,7 +7,7 @@ from jinja2 import Environment
 from quart import Response
 from sqlalchemy import select
 
-from cart import books
+from cart.books import keeping
 from cart.disputes import apply_dispute
 from cart.models import Order, Refund, WebhookEvent
 from cart.reconcile.run import reconcile
@@ -121,7 +121,7 @@ async def walk_through_the_office(shop: Shop, kind: UUID) -> None:
     )
     await read(buyer, f"/orders/{order_id}/refund", "ask the organizer")
     payout = shop.payments.pay_out("EUR")
-    await books.post_new(shop.database.sessions, shop.world.till, now=shop.clock.now())
+    await keeping.post_new(shop.database.sessions, shop.world.till, now=shop.clock.now())
     await read(organizer, "/organizer/hall/money", "Net", payout.id, "€45.00")
     await read(
         organizer, "/organizer/hall/money/gross?month=" + f"{shop.clock.now():%Y-%m}", "eve@example.org"

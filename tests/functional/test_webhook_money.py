@@ -13,8 +13,8 @@ from sqlalchemy import select
 
 from cart.models import CheckoutAttempt, Payment, Refund
 from cart.records import Dispute, Payout
-from cart.refunding import refund_items
-from cart.refunds import RefundReason
+from cart.refunds.by_line import refund_items
+from cart.refunds.owing import RefundReason
 from shared.contracts.states import OrderState
 from shared.ids import new_id
 from shared.sandbox.stripe.errors import StripeError

@@ -13,11 +13,14 @@ from uuid import UUID
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from cart import books, cancelled_entries, inbox, refunds
+from cart import cancelled_entries
+from cart.books import keeping
 from cart.models import LedgerTransfer, Order, Payment, Refund, RefundLine, WebhookEvent
 from cart.records import Dispute
-from cart.refunding import refund_items
-from cart.refunds import RefundReason
+from cart.refunds import sending
+from cart.refunds.by_line import refund_items
+from cart.refunds.owing import RefundReason
+from cart.webhooks import inbox
 from events.cancelling import cancel_entry
 from events.models import TicketType
 from shared.contracts.facts import DisputeFacts, EventFacts, PayoutFacts, RefundFacts, SessionFacts
@@ -208,7 +211,7 @@ class Lived:
 
     async def _send(self) -> None:
         before = len(self.world.payments.made_refunds)
-        await refunds.send_due(self.world.sessions, self.world.payments, now=self.world.clock.now())
+        await sending.send_due(self.world.sessions, self.world.payments, now=self.world.clock.now())
         for made in self.world.payments.made_refunds[before:]:
             self.news("refund.created", about=made)
 
@@ -304,8 +307,8 @@ async def deliver(world: World, event: EventFacts) -> None:
 async def work(world: World) -> None:
     """What the worker does about money."""
     now = world.clock.now()
-    await refunds.send_due(world.sessions, world.payments, now=now)
-    await books.post_new(world.sessions, world.till, now=now)
+    await sending.send_due(world.sessions, world.payments, now=now)
+    await keeping.post_new(world.sessions, world.till, now=now)
 
 
 async def end_of(lived: Lived) -> dict[str, object]:

@@ -4,9 +4,10 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from cart import books, refunds
+from cart.books import keeping
 from cart.reconcile.differences import Kind
 from cart.reconcile.run import Report, reconcile
+from cart.refunds import sending
 from tests.cart_world import World
 from tests.ledger_sums import sums
 from tests.shop import all_rows
@@ -48,8 +49,8 @@ async def repaired(world: World, *expected: Kind) -> Report:
 async def work(world: World) -> None:
     """What the worker does about money."""
     now = world.clock.now()
-    await refunds.send_due(world.sessions, world.payments, now=now)
-    await books.post_new(world.sessions, world.till, now=now)
+    await sending.send_due(world.sessions, world.payments, now=now)
+    await keeping.post_new(world.sessions, world.till, now=now)
 
 
 async def paid(world: World, quantity: int = 2, **values: object) -> tuple[UUID, str, UUID]:

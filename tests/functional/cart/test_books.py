@@ -10,14 +10,15 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from cart import books, decisions, refunds
+from cart.books import keeping
+from cart.books.payouts import apply_payout
 from cart.disputes import apply_dispute
 from cart.models import LedgerTransfer, OrderLine, Payment, Refund
-from cart.payouts import apply_payout
 from cart.records import BalanceTransaction, Payout
-from cart.refund_news import apply_refunds
-from cart.refunding import refund_items
-from cart.refunds import RefundReason
+from cart.refunds import decisions, owing, sending
+from cart.refunds.by_line import refund_items
+from cart.refunds.news import apply_refunds
+from cart.refunds.owing import RefundReason
 from events.models import TicketType
 from shared.contracts.facts import TransactionFacts
 from tests import ledger_sums
@@ -26,7 +27,7 @@ from tests.cart_world import World
 
 async def post(world: World) -> int:
     """The worker's sweep."""
-    return await books.post_new(world.sessions, world.till, now=world.clock.now())
+    return await keeping.post_new(world.sessions, world.till, now=world.clock.now())
 
 
 async def sums(world: World, *, page_id: UUID | None = None, currency: str = "EUR") -> dict[str, int]:
@@ -70,7 +71,7 @@ async def give_back(world: World, order_id: UUID, number: int = 1) -> None:
             reason=RefundReason.ORGANIZER,
             now=world.clock.now(),
         )
-    await refunds.send_due(world.sessions, world.payments, now=world.clock.now())
+    await sending.send_due(world.sessions, world.payments, now=world.clock.now())
 
 
 async def hear_of_refunds(world: World, session_id: str) -> None:
@@ -144,7 +145,7 @@ async def test_what_bought_nothing_goes_back(world: World) -> None:
     _, _, session_id = await world.paid(kind)
     await world.settle(world.payments.pay_again(session_id))
     assert await sums(world) == {"stripe_balance": 4000, "sales": -2000, "owed_back": -2000}
-    await refunds.send_due(world.sessions, world.payments, now=world.clock.now())
+    await sending.send_due(world.sessions, world.payments, now=world.clock.now())
     await post(world)
     assert await sums(world) == {"stripe_balance": 1900, "sales": -2000, "fees": 100}
     assert await agrees(world)
@@ -206,7 +207,7 @@ async def test_refund_by_hand_of_two_pages_goes_to_the_one_chosen(world: World) 
     async with world.sessions.begin() as session:
         refund = (await session.scalars(select(Refund))).one()
         line = (await session.scalars(select(OrderLine).where(OrderLine.page_id == club_page))).one()
-        await refunds.allocate(session, refund, [refunds.Part(line, 700)], now=world.clock.now())
+        await owing.allocate(session, refund, [owing.Part(line, 700)], now=world.clock.now())
     await post(world)
     assert await sums(world, page_id=club_page) == {
         "stripe_balance": 1267, "sales": -2000, "fees": 33, "refunds": 700,
@@ -336,8 +337,8 @@ async def test_orphans_wait_until_somebody_decides(world: World) -> None:
     assert (await post(world), await waiting(world)) == (0, 1)
     async with world.sessions.begin() as session:
         (orphan,) = await session.scalars(select(BalanceTransaction))
-        assert await books.post_orphan(session, orphan, now=world.clock.now())
-        assert not await books.post_orphan(session, orphan, now=world.clock.now())
+        assert await keeping.post_orphan(session, orphan, now=world.clock.now())
+        assert not await keeping.post_orphan(session, orphan, now=world.clock.now())
     world.payments.refund_by_hand(session_id, 2000)
     await post(world)
     assert await sums(world) == {"stripe_balance": -50, "orphans": 50}

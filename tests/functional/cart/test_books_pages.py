@@ -14,10 +14,11 @@ from uuid import UUID
 
 import pytest
 
-from cart import books, refunds
-from cart.books_views import ledger_balance, waiting
-from cart.refunding import refund_items
-from cart.refunds import RefundReason
+from cart.books import keeping, payouts
+from cart.books.views import ledger_balance, waiting
+from cart.refunds import sending
+from cart.refunds.by_line import refund_items
+from cart.refunds.owing import RefundReason
 from events.models import Page, TicketType
 from shared.contracts.states import PageRole
 from shared.csv_file import harmless
@@ -45,7 +46,7 @@ def turn_to(shop: Shop, moment: datetime) -> None:
 
 async def post(shop: Shop) -> None:
     """The worker's sweep."""
-    await books.post_new(shop.database.sessions, shop.world.till, now=shop.clock.now())
+    await keeping.post_new(shop.database.sessions, shop.world.till, now=shop.clock.now())
 
 
 async def give_back(shop: Shop, order_id: UUID) -> None:
@@ -56,7 +57,7 @@ async def give_back(shop: Shop, order_id: UUID) -> None:
             session, shop.world.till, order_id=order_id, item_ids=[tickets[0].id], page_id=None,
             actor="user:x", reason=RefundReason.ORGANIZER, now=shop.clock.now(),
         )  # fmt: skip
-    await refunds.send_due(shop.database.sessions, shop.payments, now=shop.clock.now())
+    await sending.send_due(shop.database.sessions, shop.payments, now=shop.clock.now())
 
 
 async def rows(client: Browser, path: str, status: int = 200) -> list[list[str]]:
@@ -215,7 +216,7 @@ async def test_a_payout_that_came_back_is_part_of_the_next(shop: Shop) -> None:
     shop.payments.now += timedelta(days=1)
     failed = shop.payments.fail_payout(first.id)
     async with shop.database.sessions.begin() as session:
-        await books.payouts.apply_payout(session, failed, now=shop.clock.now())
+        await payouts.apply_payout(session, failed, now=shop.clock.now())
     await post(shop)
     owner = await owner_of(shop, hall)
     assert "<strong>€44.50</strong>" in await page_of(await owner.get("/organizer/hall/money"))

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from cart import books
+from cart.books import keeping
 from cart.models import Payment
 from cart.records import BalanceTransaction, Payout
 from cart.till import Till
@@ -20,7 +20,7 @@ async def post(road: Road) -> None:
     """The worker's sweep; then the ledger's balance is the stand-in's in every currency, and nothing waits."""
     app = road.app
     till = Till(app.services.calendar, app.services.payments, app.settings.public_url)
-    await books.post_new(road.world.sessions, till, now=road.world.clock.now())
+    await keeping.post_new(road.world.sessions, till, now=road.world.clock.now())
     for account, book in road.standin.books()["accounts"].items():
         for currency, part in book["balance"].items():
             ours = await sums(road.world.sessions, currency=currency.upper(), stripe_account=account)
@@ -95,7 +95,7 @@ async def test_a_delayed_payment_in_the_balance_while_it_waits(road: Road, *, fa
     await road.send(road.event())
     app = road.app
     till = Till(app.services.calendar, app.services.payments, app.settings.public_url)
-    assert await books.post_new(road.world.sessions, till, now=road.world.clock.now()) == 0
+    assert await keeping.post_new(road.world.sessions, till, now=road.world.clock.now()) == 0
     assert await not_posted(road.world.sessions) == 1
     road.standin.finish_delayed(session_id, fails=fails)
     outcome = "failed" if fails else "succeeded"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cart import books
+from cart.books import keeping
 from shared.contracts.facts import TransactionFacts
 from shared.contracts.protocols import PaymentsRefused
 from tests.cart_world import World
@@ -17,7 +17,7 @@ from tests.ledger_sums import sums
 
 async def post(world: World) -> int:
     """The worker's sweep."""
-    return await books.post_new(world.sessions, world.till, now=world.clock.now())
+    return await keeping.post_new(world.sessions, world.till, now=world.clock.now())
 
 
 async def test_each_account_has_its_own_books(world: World) -> None:
@@ -45,7 +45,9 @@ async def test_listed_again_from_where_it_ended(world: World) -> None:
     await world.paid(kind)
     assert await post(world) == 1
     assert (await sums(world.sessions))["fees"] == 150
-    assert await books.fetch(world.sessions, world.payments, stripe_account="", since=world.payments.now) == 0
+    assert (
+        await keeping.fetch(world.sessions, world.payments, stripe_account="", since=world.payments.now) == 0
+    )
 
 
 async def test_two_workers_post_once(world: World) -> None:
@@ -63,7 +65,7 @@ async def test_a_crash_while_mirroring_leaves_no_gap(world: World, monkeypatch: 
     for _ in range(4):
         await world.paid(kind)
         world.payments.now += timedelta(hours=1)
-    real, calls = books.mirror, 0
+    real, calls = keeping.mirror, 0
 
     async def crashing(session: AsyncSession, transactions: Sequence[TransactionFacts]) -> int:
         nonlocal calls
@@ -72,8 +74,8 @@ async def test_a_crash_while_mirroring_leaves_no_gap(world: World, monkeypatch: 
             raise RuntimeError
         return await real(session, transactions)
 
-    monkeypatch.setattr(books, "BATCH", 1)
-    monkeypatch.setattr(books, "mirror", crashing)
+    monkeypatch.setattr(keeping, "BATCH", 1)
+    monkeypatch.setattr(keeping, "mirror", crashing)
     with pytest.raises(RuntimeError):
         await post(world)
     await post(world)

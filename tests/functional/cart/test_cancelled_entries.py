@@ -5,7 +5,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from cart import cancelled_entries, refunds
+from cart import cancelled_entries
+from cart.refunds import sending
 from cart.settle import Settled
 from events.cancelling import cancel_entry
 from events.models import TicketType
@@ -24,7 +25,7 @@ async def cancel(world: World, kind: UUID) -> None:
 async def unwind(world: World) -> int:
     """The worker's sweep, and then what it made due."""
     handled = await cancelled_entries.unwind(world.sessions, world.till, now=world.clock.now())
-    await refunds.send_due(world.sessions, world.payments, now=world.clock.now())
+    await sending.send_due(world.sessions, world.payments, now=world.clock.now())
     return handled
 
 

@@ -7,11 +7,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from cart import refunding, refunds
 from cart.disputes import apply_dispute
 from cart.models import RefundLine
 from cart.records import Dispute
-from cart.refunds import RefundReason
+from cart.refunds import by_line, sending
+from cart.refunds.owing import RefundReason
 from events.models import Page
 from shared.contracts.facts import DisputeFacts
 from shared.contracts.states import PageRole
@@ -43,7 +43,7 @@ async def cancel_all(world: World, order_id: UUID) -> None:
     """The organizer refunds every ticket, and the worker sends it."""
     async with world.sessions.begin() as session:
         tickets = await world.calendar.get_tickets_for_order(session, order_id)
-        await refunding.refund_items(
+        await by_line.refund_items(
             session, world.till, order_id=order_id, item_ids=[ticket.id for ticket in tickets], page_id=None,
             actor="user:x", reason=RefundReason.ORGANIZER, now=world.clock.now(),
         )  # fmt: skip
@@ -52,7 +52,7 @@ async def cancel_all(world: World, order_id: UUID) -> None:
 
 async def send(world: World) -> None:
     """The worker's sweep."""
-    await refunds.send_due(world.sessions, world.payments, now=world.clock.now())
+    await sending.send_due(world.sessions, world.payments, now=world.clock.now())
 
 
 async def test_blocked_while_the_money_is_away(world: World) -> None:
@@ -188,7 +188,7 @@ async def test_refused_because_of_a_dispute_that_is_over(world: World) -> None:
     _, order_id, session_id = await world.paid(await world.sell())
     async with world.sessions.begin() as session:
         tickets = await world.calendar.get_tickets_for_order(session, order_id)
-        await refunding.refund_items(
+        await by_line.refund_items(
             session, world.till, order_id=order_id, item_ids=[ticket.id for ticket in tickets], page_id=None,
             actor="user:x", reason=RefundReason.ORGANIZER, now=world.clock.now(),
         )  # fmt: skip

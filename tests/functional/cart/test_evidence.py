@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select, update
 
-from cart import evidence_pdf
+from cart.office import evidence_pdf
 from events.models import Entry, Page, Ticket
 from shared.contracts.states import PageRole
 from shared.models import OutgoingMail

@@ -6,13 +6,13 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text, update
 
-from cart import books
+from cart.books import keeping
 from cart.disputes import apply_dispute
 from cart.models import CheckoutAttempt, Order
 from cart.reconcile.differences import Kind
 from cart.reconcile.run import reconcile
-from cart.refunding import refund_items
-from cart.refunds import RefundReason
+from cart.refunds.by_line import refund_items
+from cart.refunds.owing import RefundReason
 from events.cancelling import cancel_entry
 from events.models import TicketType
 from shared.contracts.states import OrderState
@@ -138,7 +138,7 @@ async def test_refund_owed_for_long(world: World) -> None:
     """The worker was dead: the refund is sent now (Hi.Events 1067)."""
     _, session_id, _ = await paid(world)
     await world.settle(world.payments.pay_again(session_id))
-    await books.post_new(world.sessions, world.till, now=world.clock.now())
+    await keeping.post_new(world.sessions, world.till, now=world.clock.now())
     later(world, hours=2)
     await repaired(world, Kind.REFUND_OVERDUE)
     assert [one.state for one in await world.refunds()] == ["succeeded"]

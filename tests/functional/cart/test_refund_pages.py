@@ -8,10 +8,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from cart import refunds
 from cart.disputes import apply_dispute
 from cart.models import Payment
-from cart.refund_news import apply_refunds
+from cart.refunds import sending
+from cart.refunds.news import apply_refunds
 from events.models import Page
 from shared.clock import ManualClock
 from shared.contracts.states import PageRole
@@ -56,7 +56,7 @@ class Office:
 
     async def send(self) -> None:
         """The worker carries refunds out."""
-        await refunds.send_due(self.shop.database.sessions, self.shop.payments, now=self.shop.clock.now())
+        await sending.send_due(self.shop.database.sessions, self.shop.payments, now=self.shop.clock.now())
 
     async def tell(self) -> None:
         """What the webhook does with news of refunds."""

@@ -9,10 +9,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select, update
 
-from cart import refunding, refunds
 from cart.models import OrderLine, Refund, RefundLine
-from cart.refunding import NotRefundable, Plan, RefundChanged, TooMuch
-from cart.refunds import RefundReason
+from cart.refunds import by_line, sending
+from cart.refunds.by_line import NotRefundable, Plan, RefundChanged, TooMuch
+from cart.refunds.owing import RefundReason
 from events.models import Page, Ticket
 from shared.errors import NotFound
 from shared.ids import new_id
@@ -34,7 +34,7 @@ async def refund(world: World, order_id: UUID, items: Sequence[UUID], **others: 
         "reason": RefundReason.ORGANIZER,
     } | others
     async with world.sessions.begin() as session:
-        return await refunding.refund_items(
+        return await by_line.refund_items(
             session,
             world.till,
             order_id=order_id,
@@ -49,7 +49,7 @@ async def goodwill(world: World, order_id: UUID, amount: int, *, refund_id: UUID
     async with world.sessions.begin() as session:
         line = (await session.scalars(select(OrderLine).where(OrderLine.order_id == order_id))).first()
         assert line is not None
-        return await refunding.refund_amount(
+        return await by_line.refund_amount(
             session,
             world.till,
             order_id=order_id,
@@ -64,7 +64,7 @@ async def goodwill(world: World, order_id: UUID, amount: int, *, refund_id: UUID
 
 async def send(world: World) -> None:
     """The worker's sweep."""
-    await refunds.send_due(world.sessions, world.payments, now=world.clock.now())
+    await sending.send_due(world.sessions, world.payments, now=world.clock.now())
 
 
 async def mails(world: World) -> list[OutgoingMail]:
@@ -107,7 +107,7 @@ async def test_whoever_clicks_twice_refunds_once(world: World) -> None:
 
     async def by_buyer() -> Plan:
         async with world.sessions.begin() as session:
-            return await refunding.refund_own_items(
+            return await by_line.refund_own_items(
                 session, world.till, order_id=order_id, user_id=user_id, item_ids=items, seen=3000,
                 now=world.clock.now(),
             )  # fmt: skip
@@ -230,7 +230,7 @@ async def test_what_the_page_s_policy_allows(
 
     async def give_back(by: UUID) -> Plan:
         async with world.sessions.begin() as session:
-            return await refunding.refund_own_items(
+            return await by_line.refund_own_items(
                 session, world.till, order_id=order_id, user_id=by, item_ids=items, seen=1000,
                 now=world.clock.now(),
             )  # fmt: skip
@@ -254,7 +254,7 @@ async def test_a_ticket_used_at_the_door_is_not_given_back(world: World) -> None
         await session.execute(update(Ticket).values(state="checked_in", checked_in_at=world.clock.now()))
     with pytest.raises(NotRefundable, match="used at the door"):
         async with world.sessions.begin() as session:
-            await refunding.refund_own_items(
+            await by_line.refund_own_items(
                 session, world.till, order_id=order_id, user_id=user_id, item_ids=items, seen=1000,
                 now=world.clock.now(),
             )  # fmt: skip

@@ -1,6 +1,6 @@
 """How the office says what happened to an order's money: deeds, states and reasons in words. Read by office_routes."""
 
-from cart.refunds import RefundReason
+from cart.refunds.owing import RefundReason
 
 DEEDS = {
     "placed": "Order placed",

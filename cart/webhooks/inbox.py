@@ -10,8 +10,8 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from cart.models import WebhookEvent, WebhookRefusal
-from cart.news import Handler, News, handler_of
 from cart.till import Till
+from cart.webhooks.news import Handler, News, handler_of
 from shared.contracts.facts import EventFacts
 from shared.contracts.protocols import SignatureInvalid
 from shared.database import Sessions, retrying

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
-from cart.ledger import (
+from cart.books.ledger import (
     BANK,
     BOUNCED,
     CLEARING,

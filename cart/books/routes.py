@@ -9,11 +9,11 @@ from urllib.parse import urlencode
 from quart import Response, render_template, request
 from quart.typing import ResponseReturnValue
 
-from cart import books_views, payout_views
-from cart.books_views import MoneyKind
-from cart.money_file import money_file
-from cart.office_routes import seller
-from cart.periods import NoPeriod, Period, read_period
+from cart.books import payout_views, views
+from cart.books.money_file import money_file
+from cart.books.periods import NoPeriod, Period, read_period
+from cart.books.views import MoneyKind
+from cart.office.routes import seller
 from cart.routes import blueprint
 from shared.contracts.dtos import PageDTO
 from shared.csv_file import CONTENT_TYPE, as_download
@@ -36,8 +36,8 @@ async def organizer_money(page: str) -> ResponseReturnValue:
 
 async def _show_money(page: PageDTO, period: Period, *, error: str = "") -> str:
     session, everything = db_session(), Period(time_zone=page.time_zone)
-    sums = await books_views.money_of_page(session, page, period)
-    in_all = await books_views.money_of_page(session, page, everything)
+    sums = await views.money_of_page(session, page, period)
+    in_all = await views.money_of_page(session, page, everything)
     payouts = {
         one.currency: await payout_views.payouts_of_page(session, page, currency=one.currency)
         for one in in_all
@@ -50,13 +50,13 @@ async def _show_money(page: PageDTO, period: Period, *, error: str = "") -> str:
         "cart/organizer_money.html",
         page=page,
         period=period,
-        months=await books_views.months_of_page(session, page),
+        months=await views.months_of_page(session, page),
         sums=sums,
         held=held,
         payouts={
             name: [row for row in rows if period.has(row.payout.created_at)] for name, rows in payouts.items()
         },
-        kinds=books_views.MONEY_WORDS,
+        kinds=views.MONEY_WORDS,
         payout_words=payout_views.PAYOUT_WORDS,
         error=error,
         typed=request.args,
@@ -72,8 +72,8 @@ async def organizer_money_rows(page: str, kind: str) -> ResponseReturnValue:
     number = request.args.get("page", "1")
     at = max(1, int(number)) if number.isdecimal() and len(number) < 6 else 1
     session = db_session()
-    per_page = books_views.PER_PAGE
-    rows = await books_views.rows_of_page(
+    per_page = views.PER_PAGE
+    rows = await views.rows_of_page(
         session,
         shown,
         period,
@@ -82,7 +82,7 @@ async def organizer_money_rows(page: str, kind: str) -> ResponseReturnValue:
         offset=(at - 1) * per_page,
         limit=per_page + 1,
     )
-    sums = {one.currency: one for one in await books_views.money_of_page(session, shown, period)}
+    sums = {one.currency: one for one in await views.money_of_page(session, shown, period)}
     in_all = sums.get(currency)
     total = (0, 0) if in_all is None else (in_all.net, in_all.count)
     if in_all is not None and chosen is not None:
@@ -92,7 +92,7 @@ async def organizer_money_rows(page: str, kind: str) -> ResponseReturnValue:
         page=shown,
         period=period,
         kind=chosen,
-        kinds=books_views.MONEY_WORDS,
+        kinds=views.MONEY_WORDS,
         currency=currency,
         rows=rows[:per_page],
         total=total,
@@ -116,9 +116,7 @@ async def organizer_money_file(page: str) -> ResponseReturnValue:
     """The same rows as a file for a spreadsheet."""
     _, shown = await seller(page)
     kind, currency, period = _chosen(shown, request.args)
-    rows = await books_views.rows_of_page(
-        db_session(), shown, period, kind=kind, currency=currency, limit=None
-    )
+    rows = await views.rows_of_page(db_session(), shown, period, kind=kind, currency=currency, limit=None)
     name = "-".join([shown.slug, kind or ALL, *period.query.values()])
     return Response(
         money_file(rows, shown.time_zone),
@@ -135,6 +133,6 @@ async def organizer_payout(page: str, payout: str) -> ResponseReturnValue:
         "cart/organizer_payout.html",
         page=shown,
         detail=await payout_views.payout_detail(db_session(), shown, payout),
-        kinds=books_views.MONEY_WORDS,
+        kinds=views.MONEY_WORDS,
         payout_words=payout_views.PAYOUT_WORDS,
     )

@@ -11,10 +11,10 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Subquery, and_, func, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cart.books_views import EFFECT, KIND, MoneyKind, of_page
-from cart.ledger import GROSS, OWED_BACK
+from cart.books.ledger import GROSS, OWED_BACK
+from cart.books.posting import CHARGE, PAYOUT_REVERSAL
+from cart.books.views import EFFECT, KIND, MoneyKind, of_page
 from cart.models import LedgerTransfer, Order
-from cart.posting import CHARGE, PAYOUT_REVERSAL
 from cart.records import BalanceTransaction, Payout
 from shared.contracts.dtos import PageDTO
 from shared.errors import NotFound

@@ -7,9 +7,9 @@ from uuid import UUID
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cart.ledger import GROSS, OWED_BACK, gross_ref
+from cart.books.ledger import GROSS, OWED_BACK, gross_ref
+from cart.books.posting import CHARGE, CHARGE_FAILURE, Key, Known, KnownRefund, Sale
 from cart.models import LedgerTransfer, Order, OrderLine, Payment, Refund, RefundLine
-from cart.posting import CHARGE, CHARGE_FAILURE, Key, Known, KnownRefund, Sale
 from cart.records import BalanceTransaction, Dispute
 
 

@@ -1,6 +1,6 @@
 """Refunds by wish: tickets of a paid order are cancelled and their money goes back, in one transaction (spec: H2).
 
-Used by the organizer's and the buyer's order pages, by refund_news.py and by cancelled_entries.py.
+Used by the organizer's and the buyer's order pages, by news.py and by cart.cancelled_entries.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -10,10 +10,11 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cart import orders, refunds
+from cart import orders
 from cart.mails import owe_refund_mail
 from cart.models import Order, OrderLine, Payment, Refund
-from cart.refunds import Part, RefundReason
+from cart.refunds import owing
+from cart.refunds.owing import Part, RefundReason
 from cart.till import Till
 from shared import audit
 from shared.contracts.dtos import TicketDTO
@@ -80,9 +81,9 @@ async def plan_refund(
         for ticket in await calendar.get_tickets_for_order(session, order.id)
         if order.state == OrderState.PAID and ticket.id in among and ticket.state in REFUNDABLE
     ]
-    payment = await refunds.payment_of_order(session, order.id)
-    at_most = await refunds.left_of_payment(session, payment) if payment else 0
-    left = await refunds.left_of_lines(session, lines)
+    payment = await owing.payment_of_order(session, order.id)
+    at_most = await owing.left_of_payment(session, payment) if payment else 0
+    left = await owing.left_of_lines(session, lines)
     parts = parts_of(lines, left, {ticket.id for ticket in tickets}, at_most=at_most)
     return Plan(order, payment, tuple(tickets), tuple(parts))
 
@@ -144,7 +145,7 @@ async def _owe(
     about = plan.tickets[0].id
     await note_cancelled(session, plan.order.id, plan.tickets, actor=actor, reason=reason, now=now)
     if plan.payment is not None and plan.amount:
-        refund = await refunds.add_refund(
+        refund = await owing.add_refund(
             session,
             plan.payment,
             amount=plan.amount,
@@ -275,13 +276,13 @@ async def refund_amount(
         raise NotFound
     if made is not None:
         return made
-    payment = await refunds.payment_of_order(session, order_id)
+    payment = await owing.payment_of_order(session, order_id)
     if payment is None:
         raise NotRefundable
-    left = await refunds.left_of_lines(session, [line])
-    if not 0 < amount <= min(left[line.id], await refunds.left_of_payment(session, payment)):
+    left = await owing.left_of_lines(session, [line])
+    if not 0 < amount <= min(left[line.id], await owing.left_of_payment(session, payment)):
         raise TooMuch
-    refund = await refunds.add_refund(
+    refund = await owing.add_refund(
         session,
         payment,
         amount=amount,

@@ -12,10 +12,10 @@ from sqlalchemy import and_, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
-from cart import inbox
 from cart.models import CheckoutAttempt, Order, Payment, Refund, WebhookEvent
 from cart.order_page import refunds_of
 from cart.till import Till
+from cart.webhooks import inbox
 from shared import audit
 from shared.contracts.dtos import TicketDTO
 from shared.contracts.protocols import CalendarService

@@ -5,7 +5,7 @@ from uuid import UUID
 from quart import render_template
 from quart.typing import ResponseReturnValue
 
-from cart import office
+from cart.office import orders
 from cart.reconcile import views
 from cart.routes import blueprint
 from shared.identity.guard import require_operator, require_user
@@ -17,7 +17,7 @@ async def organizer_books(page: str) -> ResponseReturnValue:
     """ "The books balance", or what of this page does not; owner and staff only (spec: H1)."""
     user = await require_user()
     session = db_session()
-    shown = await office.page_for_seller(session, shop().services.calendar, user_id=user.id, slug=page)
+    shown = await orders.page_for_seller(session, shop().services.calendar, user_id=user.id, slug=page)
     view = await views.books_of_page(session, shown.id)
     return await render_template("cart/reconciliation.html", page=shown, view=view)
 

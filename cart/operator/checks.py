@@ -15,7 +15,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cart.news import HANDLERS
+from cart.webhooks.news import HANDLERS
 from shared.contracts.facts import EndpointFacts
 from shared.contracts.protocols import KeyRefused, Payments, PaymentsRefused, PaymentsUnavailable
 from shared.database import Sessions

@@ -11,12 +11,13 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cart import orders, refunds
+from cart import orders
 from cart.mails import owe_refund_mail
 from cart.models import Order, OrderLine, Payment, Refund, RefundLine
 from cart.records import Dispute
-from cart.refunding import NotRefundable, TooMuch, note_cancelled, plan_refund
-from cart.refunds import Part, RefundReason
+from cart.refunds import owing
+from cart.refunds.by_line import NotRefundable, TooMuch, note_cancelled, plan_refund
+from cart.refunds.owing import Part, RefundReason
 from cart.till import Till
 from shared.errors import Conflict, Invalid, NotFound
 from shared.jobs import nudge
@@ -111,9 +112,9 @@ async def allocate(
         raise NotRefundable
     gone = [ticket.id for ticket in plan.tickets]
     parts = await _spread(session, [part.line for part in plan.parts] or lines, refund.amount, set(gone))
-    await refunds.allocate(session, refund, parts, now=now)
+    await owing.allocate(session, refund, parts, now=now)
     about: dict[str, object] = {"amount": refund.amount, "tickets": [str(item) for item in gone]}
-    await refunds.note(session, refund, "refund_allocated", actor=actor, now=now, after=about)
+    await owing.note(session, refund, "refund_allocated", actor=actor, now=now, after=about)
     if not gone:
         return
     await till.calendar.cancel_tickets(session, order_id, ticket_ids=gone)
@@ -134,7 +135,7 @@ async def _spread(
     session: AsyncSession, lines: list[OrderLine], amount: int, gone: Collection[UUID]
 ) -> list[Part]:
     """An amount over lines in proportion to what is left of each. Raises TooMuch."""
-    left = await refunds.left_of_lines(session, lines)
+    left = await owing.left_of_lines(session, lines)
     if amount > sum(left.values()):
         raise TooMuch("Less was paid for these tickets than was refunded. Choose more of them, or keep all.")
     amounts = split_by(amount, [left[line.id] for line in lines])
@@ -155,7 +156,7 @@ async def try_again(
     if failed.state != "failed" or failed.solved_at is not None:
         raise Decided
     payment = await session.get_one(Payment, failed.payment_id)
-    amount = min(failed.amount, await refunds.left_of_payment(session, payment))
+    amount = min(failed.amount, await owing.left_of_payment(session, payment))
     if amount <= 0:
         raise TooMuch
     rows = await session.scalars(select(RefundLine).where(RefundLine.refund_id == failed.id))
@@ -167,8 +168,8 @@ async def try_again(
         left -= taken
         parts.append(Part(by_id[row.order_line_id], taken, tuple(row.item_ids)))
     failed.solved_at = now
-    await refunds.note(session, failed, "refund_tried_again", actor=actor, now=now, after={"amount": amount})
-    return await refunds.add_refund(
+    await owing.note(session, failed, "refund_tried_again", actor=actor, now=now, after={"amount": amount})
+    return await owing.add_refund(
         session,
         payment,
         amount=amount,
@@ -201,7 +202,7 @@ async def paid_otherwise(
         raise NoNote(field="note")
     failed.solved_at, failed.solved_note = now, text.strip()[:LONGEST_NOTE]
     about: dict[str, object] = {"amount": failed.amount, "note": failed.solved_note}
-    await refunds.note(session, failed, "refund_paid_otherwise", actor=actor, now=now, after=about)
+    await owing.note(session, failed, "refund_paid_otherwise", actor=actor, now=now, after=about)
     await nudge(session, "books")
 
 

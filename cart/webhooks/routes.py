@@ -3,8 +3,8 @@
 from quart import jsonify, request
 from quart.typing import ResponseReturnValue
 
-from cart import inbox
 from cart.routes import blueprint, till
+from cart.webhooks import inbox
 from shared.web import now, shop
 
 

@@ -12,17 +12,17 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from cart import payouts
-from cart.books_lookup import known_about
-from cart.ledger import ORPHANS, REFUNDS_UNALLOCATED, transfers_of
+from cart.books import payouts
+from cart.books.ledger import ORPHANS, REFUNDS_UNALLOCATED, transfers_of
+from cart.books.lookup import known_about
+from cart.books.posting import REVERSED, Known, allocated_legs, legs_of, reversed_legs, sale_of, whole_legs
 from cart.models import LedgerTransfer, Payment, Refund, RefundLine
-from cart.posting import REVERSED, Known, allocated_legs, legs_of, reversed_legs, sale_of, whole_legs
 from cart.records import BalanceTransaction
-from cart.settle import is_ours
 from cart.till import Till
 from shared.contracts.facts import TransactionFacts
 from shared.contracts.protocols import Payments, PaymentsRefused, PaymentsUnavailable
 from shared.database import Sessions, retrying
+from shared.installation import installation_id, is_marked
 
 log = structlog.get_logger()
 
@@ -75,6 +75,7 @@ async def mirror(session: AsyncSession, transactions: Sequence[TransactionFacts]
     """Note what Stripe says of these transactions, which never change; returns how many were new."""
     if not transactions:
         return 0
+    installation = await installation_id(session)
     rows = [
         {
             "stripe_account": one.stripe_account,
@@ -88,7 +89,7 @@ async def mirror(session: AsyncSession, transactions: Sequence[TransactionFacts]
             "exchange_rate": one.exchange_rate,
             "source": one.source,
             "payment_intent": one.payment_intent,
-            "ours": await is_ours(session, one.metadata),
+            "ours": is_marked(one.metadata, installation),
             "created_at": one.created,
             "available_on": one.available_on,
         }

@@ -14,10 +14,10 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, case, false, func, or_, select, true, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cart import ledger
-from cart.ledger import STRIPE_BALANCE
+from cart.books import ledger
+from cart.books.ledger import STRIPE_BALANCE
+from cart.books.periods import Period
 from cart.models import LedgerTransfer, Order
-from cart.periods import Period
 from cart.records import BalanceTransaction
 from shared.contracts.dtos import PageDTO
 

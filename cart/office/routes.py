@@ -8,11 +8,12 @@ from quart import Response, flash, jsonify, render_template, request
 from quart.typing import ResponseReturnValue
 from quart_rate_limiter import rate_limit
 
-from cart import decisions, office, office_words, refunding
-from cart.books_views import MONEY_WORDS, money_of_order
-from cart.evidence import evidence
-from cart.evidence_pdf import render as draw
-from cart.refunds import RefundReason
+from cart.books.views import MONEY_WORDS, money_of_order
+from cart.office import orders, words
+from cart.office.evidence import evidence
+from cart.office.evidence_pdf import render as draw
+from cart.refunds import by_line, decisions
+from cart.refunds.owing import RefundReason
 from cart.routes import REFUND_LIMIT, REFUND_PERIOD, blueprint, till
 from shared.contracts.dtos import PageDTO
 from shared.contracts.states import OrderState
@@ -30,7 +31,7 @@ class NoAmount(Invalid):
 async def seller(page: str) -> tuple[CurrentUser, PageDTO]:
     """Who is asking and the page whose sales they see. Raises NotFound for any other."""
     user = await require_user()
-    shown = await office.page_for_seller(db_session(), shop().services.calendar, user_id=user.id, slug=page)
+    shown = await orders.page_for_seller(db_session(), shop().services.calendar, user_id=user.id, slug=page)
     return user, shown
 
 
@@ -41,7 +42,7 @@ async def organizer_orders(page: str) -> ResponseReturnValue:
     session = db_session()
     search = request.args.get("q", "")[:200]
     state = _state(request.args.get("state", ""))
-    rows = await office.list_orders(
+    rows = await orders.list_orders(
         session,
         shop().services.calendar,
         page_id=shown.id,
@@ -52,13 +53,13 @@ async def organizer_orders(page: str) -> ResponseReturnValue:
     return await render_template(
         "cart/organizer_orders.html",
         page=shown,
-        rows=rows[: office.PER_PAGE],
-        more=rows[office.PER_PAGE - 1].order.id if len(rows) > office.PER_PAGE else None,
+        rows=rows[: orders.PER_PAGE],
+        more=rows[orders.PER_PAGE - 1].order.id if len(rows) > orders.PER_PAGE else None,
         search=search,
         state=state,
         states=list(OrderState),
         decisions=await decisions.open_decisions(session, page_id=shown.id),
-        words=office_words,
+        words=words,
     )
 
 
@@ -74,7 +75,7 @@ async def organizer_order(page: str, order_id: UUID) -> ResponseReturnValue:
 
 
 async def _show_order(page: PageDTO, order_id: UUID, *, error: AppError | None = None) -> ResponseReturnValue:
-    detail = await office.order_detail(
+    detail = await orders.order_detail(
         db_session(), shop().services.calendar, page_id=page.id, order_id=order_id
     )
     body = await render_template(
@@ -82,7 +83,7 @@ async def _show_order(page: PageDTO, order_id: UUID, *, error: AppError | None =
         page=page,
         detail=detail,
         order=detail.order,
-        words=office_words,
+        words=words,
         books=await money_of_order(db_session(), page, order_id),
         kinds=MONEY_WORDS,
         notice=error.message if error else "",
@@ -100,28 +101,28 @@ async def organizer_refund(page: str, order_id: UUID) -> ResponseReturnValue:
             if "line" in request.args
             else await _confirm(shown, order_id)
         )
-    except (Invalid, refunding.NotRefundable) as error:
+    except (Invalid, by_line.NotRefundable) as error:
         return await _show_order(shown, order_id, error=error)
 
 
 async def _confirm(page: PageDTO, order_id: UUID) -> ResponseReturnValue:
     session, calendar = db_session(), shop().services.calendar
-    detail = await office.order_detail(session, calendar, page_id=page.id, order_id=order_id)
+    detail = await orders.order_detail(session, calendar, page_id=page.id, order_id=order_id)
     chosen = parse_ids(request.args.getlist("item"))
     if not chosen:
-        raise refunding.NoTickets
-    plan = await refunding.plan_refund(
+        raise by_line.NoTickets
+    plan = await by_line.plan_refund(
         session, calendar, order=detail.order, lines=detail.lines, item_ids=chosen
     )
     if not plan.tickets:
-        raise refunding.NotRefundable
+        raise by_line.NotRefundable
     return await render_template(
         "cart/organizer_refund.html", page=page, order=detail.order, plan=plan, form_id="", line=None
     )
 
 
 async def _confirm_amount(page: PageDTO, order_id: UUID) -> ResponseReturnValue:
-    detail = await office.order_detail(
+    detail = await orders.order_detail(
         db_session(), shop().services.calendar, page_id=page.id, order_id=order_id
     )
     line = next((line for line in detail.lines if str(line.id) == request.args["line"]), None)
@@ -129,7 +130,7 @@ async def _confirm_amount(page: PageDTO, order_id: UUID) -> ResponseReturnValue:
     if line is None or not amount:
         raise NoAmount(field="amount")
     if amount > detail.left[line.id]:
-        raise refunding.TooMuch
+        raise by_line.TooMuch
     return await render_template(
         "cart/organizer_refund.html",
         page=page,
@@ -152,7 +153,7 @@ async def refund_as_organizer(page: str, order_id: UUID) -> ResponseReturnValue:
             words = await _give_amount(shown, order_id, actor)
         else:
             words = await _cancel_tickets(shown, order_id, actor)
-    except (Invalid, refunding.NotRefundable, refunding.RefundChanged) as error:
+    except (Invalid, by_line.NotRefundable, by_line.RefundChanged) as error:
         return await _show_order(shown, order_id, error=error)
     await flash(words, "ok")
     return see_other(f"/organizer/{shown.slug}/orders/{order_id}")
@@ -162,8 +163,8 @@ async def _cancel_tickets(page: PageDTO, order_id: UUID, actor: str) -> str:
     form = await request.form
     chosen = parse_ids(form.getlist("item"))
     if not chosen:
-        raise refunding.NoTickets
-    plan = await refunding.refund_items(
+        raise by_line.NoTickets
+    plan = await by_line.refund_items(
         db_session(),
         till(),
         order_id=order_id,
@@ -187,7 +188,7 @@ async def _give_amount(page: PageDTO, order_id: UUID, actor: str) -> str:
     line_id, form_id = parse_id(form.get("line", "")), parse_id(form.get("form", ""))
     if line_id is None or form_id is None:
         raise NoAmount(field="amount")
-    refund = await refunding.refund_amount(
+    refund = await by_line.refund_amount(
         db_session(),
         till(),
         order_id=order_id,
@@ -208,7 +209,7 @@ async def decide(page: str, order_id: UUID) -> ResponseReturnValue:
     user, shown = await seller(page)
     try:
         words = await _decide(shown, order_id, f"user:{user.id}")
-    except (Invalid, decisions.Decided, refunding.NotRefundable) as error:
+    except (Invalid, decisions.Decided, by_line.NotRefundable) as error:
         return await _show_order(shown, order_id, error=error)
     await flash(words, "ok")
     return see_other(f"/organizer/{shown.slug}/orders/{order_id}")
@@ -230,7 +231,7 @@ async def _decide(page: PageDTO, order_id: UUID, actor: str) -> str:
         return "Noted. This refund no longer waits for a decision."
     chosen = parse_ids(form.getlist("item")) if action == "allocate" else []
     if action == "allocate" and not chosen:
-        raise refunding.NoTickets
+        raise by_line.NoTickets
     await decisions.allocate(
         session, till(), **about, item_ids=chosen, page_id=page.id, actor=actor, now=now()
     )

@@ -8,11 +8,11 @@ from sqlalchemy import ColumnElement, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
-from cart.decisions import concerns
 from cart.models import Order, OrderLine, Payment, Refund, RefundLine
 from cart.records import Dispute
-from cart.refunding import REFUNDABLE
-from cart.refunds import RefundReason, left_of_lines, left_of_payment, payment_of_order
+from cart.refunds.by_line import REFUNDABLE
+from cart.refunds.decisions import concerns
+from cart.refunds.owing import RefundReason, left_of_lines, left_of_payment, payment_of_order
 from shared import audit
 from shared.contracts.dtos import PageDTO, TicketDTO
 from shared.contracts.protocols import CalendarService

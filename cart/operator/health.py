@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cart import checks
 from cart.models import Order, Payment, Refund, WebhookEvent, WebhookRefusal
+from cart.operator import checks
 from cart.records import Reconciliation
 from shared.contracts.states import OrderState
 from shared.health_facts import Fact, Figures, Level, counted, lasted, level_of, waiting

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from zoneinfo import ZoneInfo
 
-from cart.books_views import MONEY_WORDS, Row
+from cart.books.views import MONEY_WORDS, Row
 from shared.csv_file import csv_file
 from shared.money import to_major
 

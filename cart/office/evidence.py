@@ -11,8 +11,8 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cart import office, office_words
-from cart.office import OrderDetail
+from cart.office import orders, words
+from cart.office.orders import OrderDetail
 from shared.contracts.dtos import PageDTO, TicketDTO
 from shared.contracts.protocols import CalendarService
 from shared.formats import state_words, when
@@ -27,7 +27,7 @@ async def evidence(
 
     Raises NotFound where the page has no part in it. Of an order that other pages share it holds this page's part.
     """
-    detail = await office.order_detail(session, calendar, page_id=page.id, order_id=order_id)
+    detail = await orders.order_detail(session, calendar, page_id=page.id, order_id=order_id)
     order = detail.order
     mails = await _mails(session, detail)
     return {
@@ -75,8 +75,8 @@ def _refunds(detail: OrderDetail) -> list[dict[str, Any]]:
         {
             "at": _at(refund.created_at),
             "amount": format_minor(detail.part_of(refund), refund.currency),
-            "why": office_words.REFUND_REASONS.get(refund.reason, refund.reason),  # type: ignore[call-overload]
-            "state": office_words.REFUND_STATES[refund.state],
+            "why": words.REFUND_REASONS.get(refund.reason, refund.reason),  # type: ignore[call-overload]
+            "state": words.REFUND_STATES[refund.state],
             "refund": refund.stripe_refund_id,
         }
         for refund in detail.refunds
@@ -89,8 +89,8 @@ def _disputes(detail: OrderDetail) -> list[dict[str, Any]]:
             "opened_at": _at(dispute.opened_at),
             "dispute": dispute.dispute_id,
             "amount": format_minor(dispute.amount, dispute.currency),
-            "reason": office_words.DISPUTE_REASONS.get(dispute.reason, dispute.reason),
-            "state": office_words.DISPUTE_STATES.get(dispute.status, dispute.status),
+            "reason": words.DISPUTE_REASONS.get(dispute.reason, dispute.reason),
+            "state": words.DISPUTE_STATES.get(dispute.status, dispute.status),
         }
         for dispute in detail.disputes
     ]
@@ -133,8 +133,8 @@ def _history(detail: OrderDetail) -> list[dict[str, Any]]:
     return [
         {
             "at": _at(entry.at),
-            "what": office_words.DEEDS.get(entry.what, entry.what.replace("_", " ")),
-            "who": office_words.who(entry.actor, buyer),
+            "what": words.DEEDS.get(entry.what, entry.what.replace("_", " ")),
+            "who": words.who(entry.actor, buyer),
         }
         for entry in detail.history
     ]

@@ -1,6 +1,6 @@
 """Refunds are rows: owed in the transaction that causes them, carried out by the worker, looked at until settled.
 
-By line: refunding.py. What Stripe tells of them: refund_news.py. What people decide about them: decisions.py.
+By line: by_line.py. The worker's part: sending.py. What Stripe tells of them: news.py. What people say: decisions.py.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,22 +12,15 @@ from uuid import UUID
 from sqlalchemy import exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cart import orders
 from cart.models import Order, OrderLine, Payment, Refund, RefundLine
 from cart.records import Dispute
 from shared import audit
 from shared.contracts.facts import RefundFacts
-from shared.contracts.protocols import ChargeDisputed, Payments, PaymentsRefused, PaymentsUnavailable
 from shared.contracts.states import OrderState
-from shared.database import Sessions
 from shared.ids import new_id
-from shared.installation import installation_id
 from shared.jobs import nudge
-from shared.payments import APP
 
-LEASE = timedelta(minutes=5)  # while one worker asks Stripe, no other takes the row
 LOOK_AGAIN = timedelta(hours=1)  # a refund that Stripe calls pending
-FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=30), timedelta(hours=6)
 
 
 class RefundReason(StrEnum):
@@ -226,101 +219,8 @@ def state_of(facts: RefundFacts) -> str:
     return "failed" if facts.status in ("failed", "canceled") else "sent"
 
 
-async def send_due(sessions: Sessions, payments: Payments, *, now: datetime) -> int:
-    """Carry out all refunds that are due, one after the other; returns how many were asked for."""
-    handled = 0
-    while (taken := await _take(sessions, now=now)) is not None:
-        await _send(sessions, payments, taken, now=now)
-        handled += 1
-    return handled
-
-
-async def _take(sessions: Sessions, *, now: datetime) -> UUID | None:
-    """Lease the oldest due refund: a worker that dies leaves it to the next one."""
-    async with sessions.begin() as session:
-        refund = await session.scalar(
-            select(Refund)
-            .where(Refund.state.in_(("due", "sent")), Refund.next_try_at <= now)
-            .order_by(Refund.next_try_at)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        )
-        if refund is None:
-            return None
-        refund.next_try_at = now + LEASE
-        refund.tries += 1
-        return refund.id
-
-
-async def _send(sessions: Sessions, payments: Payments, refund_id: UUID, *, now: datetime) -> None:
-    async with sessions.reading() as session:
-        refund = await session.get_one(Refund, refund_id)
-        payment = await session.get_one(Payment, refund.payment_id)
-        installation = await installation_id(session)
-    try:
-        if refund.stripe_refund_id is None:
-            ours = {"app": APP, "installation_id": str(installation), "order_id": str(refund.order_id)}
-            facts = await payments.refund(
-                refund_id=refund_id,
-                payment_intent=payment.payment_intent,
-                amount=refund.amount,
-                stripe_account=refund.stripe_account,
-                metadata=ours,
-            )
-        else:
-            facts = await _look(payments, refund, payment)
-    except (PaymentsUnavailable, PaymentsRefused) as error:
-        await _not_sent(sessions, refund_id, error, now=now)
-        return
-    async with sessions.begin() as session:
-        await apply_facts(session, await _lock(session, refund_id), facts, now=now)
-
-
-async def _look(payments: Payments, refund: Refund, payment: Payment) -> RefundFacts:
-    """A refund that is on its way, as it stands: never made again, also where it was made by hand."""
-    listed = payments.refunds(stripe_account=refund.stripe_account, payment_intent=payment.payment_intent)
-    async for facts in listed:
-        if facts.id == refund.stripe_refund_id:
-            return facts
-    raise PaymentsUnavailable  # it has been there before: Stripe's list is not complete now
-
-
-async def _lock(session: AsyncSession, refund_id: UUID) -> Refund:
-    """The refund as it is now, its order locked."""
-    refund = await session.get_one(Refund, refund_id)
-    await orders.lock_order(session, refund.order_id)
-    await session.refresh(refund)
-    return refund
-
-
-async def _not_sent(
-    sessions: Sessions, refund_id: UUID, error: PaymentsUnavailable | PaymentsRefused, *, now: datetime
-) -> None:
-    """No answer: later. Disputed: when the dispute is over. Refused for any other reason: a person has to look."""
-    async with sessions.begin() as session:
-        refund = await _lock(session, refund_id)
-        if refund.state not in ("due", "sent"):
-            return  # the webhook was faster
-        refund.last_error = str(error.details.get("reason") or error.message)
-        refund.next_try_at = now + min(FIRST_WAIT * 2 ** min(refund.tries - 1, 10), LONGEST_WAIT)
-        if isinstance(error, ChargeDisputed):
-            await _refused_as_disputed(session, refund, now=now)
-        elif isinstance(error, PaymentsRefused):
-            await _move(session, refund, "failed", now=now)
-
-
-async def _refused_as_disputed(session: AsyncSession, refund: Refund, *, now: datetime) -> None:
-    """It waits for the dispute; where all are over and lost, the bank has paid the buyer, or a person has to look."""
-    disputes = await _ended(session, refund.payment_id)
-    if disputes is None:
-        await _move(session, refund, "waiting_dispute", now=now)
-    elif given := sum(one.given_since(refund.created_at) for one in disputes):
-        await _withdraw_part(session, refund, min(refund.amount, given), now=now)
-    elif any(one.status == "lost" for one in disputes):
-        await _move(session, refund, "failed", now=now)
-
-
-async def _move(session: AsyncSession, refund: Refund, state: str, *, now: datetime) -> None:
+async def move(session: AsyncSession, refund: Refund, state: str, *, now: datetime) -> None:
+    """Bring a refund to another state, and note it in the order's history; the caller holds the order's lock."""
     if refund.state == state:
         return
     refund.state = state
@@ -329,58 +229,6 @@ async def _move(session: AsyncSession, refund: Refund, state: str, *, now: datet
     await session.flush()
     about: dict[str, object] = {"amount": refund.amount, "reason": refund.last_error}
     await note(session, refund, f"refund_{state}", actor="worker", now=now, after=about)
-
-
-async def _ended(session: AsyncSession, payment_id: UUID) -> list[Dispute] | None:
-    """The disputes of a payment; None while Stripe has not told how each of them ended."""
-    disputes = list(await session.scalars(select(Dispute).where(Dispute.payment_id == payment_id)))
-    return disputes if disputes and all(dispute.closed_at for dispute in disputes) else None
-
-
-async def end_waiting(session: AsyncSession, payment_id: UUID, *, now: datetime) -> None:
-    """Let go of the refunds that waited for a dispute of this payment, once all are over. The order is locked.
-
-    Won: they are due again. Lost: what the bank has given the buyer is not owed any more, the rest still is.
-    """
-    if (disputes := await _ended(session, payment_id)) is None:
-        return
-    waiting = await session.scalars(
-        select(Refund)
-        .where(Refund.payment_id == payment_id, Refund.state == "waiting_dispute")
-        .order_by(Refund.created_at, Refund.id)
-    )
-    given = 0
-    for refund in waiting:
-        covered = min(refund.amount, sum(one.given_since(refund.created_at) for one in disputes) - given)
-        if covered > 0:
-            given += covered
-            await _withdraw_part(session, refund, covered, now=now)
-            continue
-        refund.next_try_at = now
-        await nudge(session, "refunds")
-        await _move(session, refund, "due", now=now)
-
-
-async def _withdraw_part(session: AsyncSession, refund: Refund, covered: int, *, now: datetime) -> None:
-    """The bank has given the buyer `covered` of a refund: withdrawn; what is left of it is owed as one of its own."""
-    rest, parts = refund.amount - covered, []
-    refund.amount = covered
-    rows = await session.scalars(select(RefundLine).where(RefundLine.refund_id == refund.id))
-    for row in list(rows):
-        kept = min(row.amount, covered)
-        covered -= kept
-        if row.amount > kept:
-            line = await session.get_one(OrderLine, row.order_line_id)
-            parts.append(Part(line, row.amount - kept, tuple(row.item_ids)))
-        row.amount = kept
-        if not kept:
-            await session.delete(row)
-    await _move(session, refund, "withdrawn", now=now)
-    if rest:
-        payment = await session.get_one(Payment, refund.payment_id)
-        await add_refund(
-            session, payment, amount=rest, reason=refund.reason, actor=refund.actor, now=now, parts=parts
-        )
 
 
 async def withdraw_due(session: AsyncSession, payment_id: UUID, *, why: str, now: datetime) -> None:
@@ -395,4 +243,4 @@ async def withdraw_due(session: AsyncSession, payment_id: UUID, *, why: str, now
     )
     for refund in rows:
         refund.last_error = why
-        await _move(session, refund, "withdrawn", now=now)
+        await move(session, refund, "withdrawn", now=now)

@@ -5,8 +5,10 @@ from uuid import UUID
 from quart import flash, render_template, request
 from quart.typing import ResponseReturnValue
 
-from cart import checks, decisions, office_words, operator
-from cart.operator import Show
+from cart.office import words
+from cart.operator import checks, views
+from cart.operator.views import Show
+from cart.refunds import decisions
 from cart.routes import blueprint, till
 from shared.errors import NotFound
 from shared.health import board
@@ -20,13 +22,13 @@ async def operator_events() -> ResponseReturnValue:
     """Stripe's events, newest first."""
     await require_operator()
     show = next((one for one in Show if one == request.args.get("show", "")), Show.ALL)
-    rows = await operator.list_events(db_session(), show=show, before=request.args.get("before", ""))
+    rows = await views.list_events(db_session(), show=show, before=request.args.get("before", ""))
     return await render_template(
         "operator/events.html",
-        rows=rows[: operator.PER_PAGE],
-        more=rows[operator.PER_PAGE - 1].id if len(rows) > operator.PER_PAGE else None,
+        rows=rows[: views.PER_PAGE],
+        more=rows[views.PER_PAGE - 1].id if len(rows) > views.PER_PAGE else None,
         show=show,
-        words=operator.SHOW_WORDS,
+        words=views.SHOW_WORDS,
     )
 
 
@@ -34,15 +36,15 @@ async def operator_events() -> ResponseReturnValue:
 async def operator_event(event_id: str) -> ResponseReturnValue:
     """One event: what it did and what it says."""
     await require_operator()
-    event = await operator.event_detail(db_session(), event_id)
-    return await render_template("operator/event.html", event=event, body=operator.readable(event.body))
+    event = await views.event_detail(db_session(), event_id)
+    return await render_template("operator/event.html", event=event, body=views.readable(event.body))
 
 
 @blueprint.post("/operator/events/<event_id>/again")
 async def operator_event_again(event_id: str) -> ResponseReturnValue:
     """Carry it out once more."""
     await require_operator()
-    result = await operator.process_again(shop().database.sessions, till(), event_id=event_id, now=now())
+    result = await views.process_again(shop().database.sessions, till(), event_id=event_id, now=now())
     if result is None:
         await flash("It failed again. The reason stands below.", "error")
     else:
@@ -55,12 +57,12 @@ async def operator_event_again(event_id: str) -> ResponseReturnValue:
 async def operator_refunds() -> ResponseReturnValue:
     """Refunds that have not arrived, and what else about money waits for a person."""
     await require_operator()
-    rows = await operator.stuck_refunds(db_session())
+    rows = await views.stuck_refunds(db_session())
     return await render_template(
         "operator/refunds.html",
         rows=rows,
         decisions=await decisions.open_decisions(db_session()),
-        words=office_words,
+        words=words,
         now=now(),
     )
 
@@ -69,8 +71,8 @@ async def operator_refunds() -> ResponseReturnValue:
 async def operator_order(order_id: UUID) -> ResponseReturnValue:
     """Any order, with all its lines, sessions, payments and history."""
     await require_operator()
-    view = await operator.order_view(db_session(), shop().services.calendar, order_id)
-    return await render_template("operator/order.html", view=view, order=view.order, words=office_words)
+    view = await views.order_view(db_session(), shop().services.calendar, order_id)
+    return await render_template("operator/order.html", view=view, order=view.order, words=words)
 
 
 @blueprint.post("/operator/orders/<uuid:order_id>/decide")

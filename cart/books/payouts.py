@@ -10,7 +10,7 @@ from sqlalchemy import ScalarSelect, Select, and_, case, exists, func, or_, sele
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cart.posting import PAYOUT
+from cart.books.posting import PAYOUT
 from cart.records import BalanceTransaction, Payout
 from shared.contracts.facts import PayoutFacts
 from shared.contracts.protocols import Payments

@@ -10,11 +10,12 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cart import orders, refunds
+from cart import orders
 from cart.mails import owe_refund_mail
 from cart.models import Order, OrderLine, Payment, Refund
-from cart.refunding import REFUNDABLE, note_cancelled
-from cart.refunds import Part, RefundReason
+from cart.refunds import owing
+from cart.refunds.by_line import REFUNDABLE, note_cancelled
+from cart.refunds.owing import Part, RefundReason
 from cart.till import Till
 from shared.contracts.facts import RefundFacts
 from shared.ids import new_id, parse_id
@@ -36,7 +37,7 @@ async def apply_refunds(
     """
     order, lines = await orders.lock_order_with_lines(session, payment.order_id)
     known = list(await session.scalars(select(Refund).where(Refund.payment_id == payment.id)))
-    paid_by_it = await refunds.payment_of_order(session, order.id)
+    paid_by_it = await owing.payment_of_order(session, order.id)
     pays = paid_by_it is not None and paid_by_it.id == payment.id
     changes, by_hand = set[str](), list[Refund]()
     for one in sorted(facts, key=lambda one: (one.created or now, one.id)):
@@ -45,11 +46,11 @@ async def apply_refunds(
             refund = await _take_in(session, payment, one, unallocated=pays, now=now)
             by_hand.append(refund)
             changes.add("refund_by_hand")
-        elif await refunds.apply_facts(session, refund, one, now=now):
+        elif await owing.apply_facts(session, refund, one, now=now):
             changes.add(f"refund_{refund.state}")
-    given = sum(one.amount for one in facts if refunds.state_of(one) != "failed")
+    given = sum(one.amount for one in facts if owing.state_of(one) != "failed")
     if given >= payment.amount:
-        await refunds.withdraw_due(session, payment.id, why=BACK_IN_FULL, now=now)
+        await owing.withdraw_due(session, payment.id, why=BACK_IN_FULL, now=now)
         if pays and await _cancel_all(session, till, order, lines, payment, now=now):
             changes.add("tickets_cancelled")
     return ", ".join(sorted(changes)) or NOTHING_NEW
@@ -65,7 +66,7 @@ async def _take_in(
     session: AsyncSession, payment: Payment, facts: RefundFacts, *, unallocated: bool, now: datetime
 ) -> Refund:
     """A refund that was made by hand at Stripe, as a row of ours."""
-    state = refunds.state_of(facts)
+    state = owing.state_of(facts)
     refund = Refund(
         id=new_id(),
         payment_id=payment.id,
@@ -78,7 +79,7 @@ async def _take_in(
         unallocated=unallocated,
         stripe_refund_id=facts.id,
         stripe_account=payment.stripe_account,
-        next_try_at=now + refunds.LOOK_AGAIN,
+        next_try_at=now + owing.LOOK_AGAIN,
         last_error=facts.failure_reason if state == "failed" else None,
         created_at=facts.created or now,
         settled_at=None if state == "sent" else now,
@@ -86,7 +87,7 @@ async def _take_in(
     session.add(refund)
     await session.flush()
     about: dict[str, object] = {"amount": facts.amount, "stripe_refund_id": facts.id, "state": state}
-    await refunds.note(session, refund, "refund_by_hand", actor="stripe", now=now, after=about)
+    await owing.note(session, refund, "refund_by_hand", actor="stripe", now=now, after=about)
     await nudge(session, "books")
     return refund
 
@@ -107,7 +108,7 @@ async def _cancel_all(
     waiting = list(
         await session.scalars(
             select(Refund)
-            .where(Refund.payment_id == payment.id, Refund.unallocated, refunds.COUNTS)
+            .where(Refund.payment_id == payment.id, Refund.unallocated, owing.COUNTS)
             .order_by(Refund.created_at, Refund.id)
         )
     )
@@ -116,11 +117,11 @@ async def _cancel_all(
     tickets = await till.calendar.get_tickets_for_order(session, order.id)
     gone = [ticket for ticket in tickets if ticket.state in REFUNDABLE]
     ids = await till.calendar.cancel_tickets(session, order.id, ticket_ids=[ticket.id for ticket in gone])
-    left, to_name = await refunds.left_of_lines(session, lines), set(ids)
+    left, to_name = await owing.left_of_lines(session, lines), set(ids)
     parts = []
     for refund in waiting:
         made = _fill(lines, left, refund.amount, to_name)
-        await refunds.allocate(session, refund, made, now=now)
+        await owing.allocate(session, refund, made, now=now)
         parts += made
     if not gone:
         return False

@@ -11,10 +11,10 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from cart.books.payouts import apply_payout
 from cart.disputes import apply_dispute
 from cart.models import Payment
-from cart.payouts import apply_payout
-from cart.refund_news import apply_refunds
+from cart.refunds.news import apply_refunds
 from cart.settle import Settled, settle
 from cart.till import Till
 from shared.contracts.facts import DisputeFacts, EventFacts, PayoutFacts, RefundFacts, SessionFacts

@@ -1,0 +1,1 @@
+"""The books: ledger, balance transactions, payouts, and the pages that show them."""

@@ -1,0 +1,1 @@
+"""What an organizer sees of a page's orders, and does about them."""

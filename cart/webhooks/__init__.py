@@ -1,0 +1,1 @@
+"""What arrives from Stripe: received, stored, and applied once."""
