@@ -1,1 +1,1 @@
-"""The books: ledger, balance transactions, payouts, and the pages that show them."""
+"""The books: ledger, balance transactions, payouts, and what is read from them."""
