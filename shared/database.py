@@ -32,8 +32,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import CHAR, JSONB, insert
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.engine import Connection
-from sqlalchemy.engine.interfaces import ExecutionContext
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExecutionContext
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncEngine,
@@ -55,6 +56,9 @@ STATEMENT_TIMEOUT = "30s"
 POOL_SIZE, OVERFLOW = 16, 4
 RETRIED_STATES = frozenset({"40P01", "40001", "55P03"})  # deadlock, serialization failure, lock not available
 NOT_STORABLE = "22021"  # a NUL in a text: PostgreSQL has no such character
+# ended by the administrator, by a crash, still starting, no connection free
+AWAY_STATES = frozenset({"57P01", "57P02", "57P03", "53300"})
+AWAY_ERRORS = (ConnectionError, FileNotFoundError, TimeoutError, NoConnectionFree)
 
 
 class Base(DeclarativeBase):
@@ -188,6 +192,7 @@ class Database:
                 }
             },
         )
+        event.listen(self.engine.sync_engine, "checkout", _refuse_closed)
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self.sessions = Sessions(self.engine)
 
@@ -198,6 +203,12 @@ class Database:
     async def close(self) -> None:
         """Give all connections back."""
         await self.engine.dispose()
+
+
+def _refuse_closed(connection: DBAPIConnection, *_record: object) -> None:
+    """A database that was restarted has closed what the pool keeps: new ones, and no request notices. Asks nobody."""
+    if connection.driver_connection.is_closed():
+        raise InvalidatePoolError
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +288,14 @@ async def lock_user(session: AsyncSession, user_id: UUID) -> None:
 def sqlstate(error: DBAPIError) -> str | None:
     """PostgreSQL's five-character code behind a database error."""
     return getattr(error.orig, "sqlstate", None)
+
+
+def is_away(error: Exception) -> bool:
+    """Whether the database could not be reached, went away meanwhile, or has no connection free: worth another try."""
+    if isinstance(error, DBAPIError):
+        state = sqlstate(error) or ""
+        return error.connection_invalidated or state in AWAY_STATES or state.startswith("08")
+    return isinstance(error, AWAY_ERRORS)
 
 
 async def retrying(process: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -80,7 +80,7 @@ def _run(server: EmbeddedPostgres, supervisor: Supervisor, settings: Settings, p
         _step("shop, worker, payments, mail", supervisor.wait_until_ready)
         if not supervisor.stop.is_set():
             _show_screen(settings, ports, links)
-        supervisor.watch()
+        supervisor.watch(lambda words: click.echo(f"  {words}"), database=server.revive)
         click.echo("\nStopping …")
 
 

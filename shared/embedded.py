@@ -32,6 +32,7 @@ SOCKET_NAME = ".s.PGSQL.5432"
 SOCKET_LIMIT = 100  # bytes of a socket's path; Linux takes 107, macOS 103
 START_SECONDS = 30
 STOP_SECONDS = 15
+STARTS, BETWEEN_STARTS = 5, 0.5  # seconds between them
 
 THROWAWAY = {
     "fsync": "off",
@@ -101,6 +102,26 @@ class EmbeddedPostgres:
                 **_as_server_user(),
             )
         self._wait_until_ready(self._process)
+
+    def start_again(self) -> None:
+        """Start a server that was killed; its processes may take a moment to be gone. Raises EmbeddedError."""
+        for trial in range(STARTS):
+            try:
+                self.start()
+            except EmbeddedError:
+                self.stop()
+                if trial == STARTS - 1:
+                    raise
+                time.sleep(BETWEEN_STARTS)
+            else:
+                return
+
+    def revive(self) -> bool:
+        """Start it again where it has ended by itself; says whether it had. Raises EmbeddedError."""
+        if self._process is None or self._process.poll() is None:
+            return False
+        self.start_again()
+        return True
 
     @property
     def log(self) -> Path:

@@ -104,6 +104,11 @@ def state_words(state: str, of: str = "ticket") -> str:
 
 
 @lru_cache(maxsize=64)
+def counted(number: int, plural: str) -> str:
+    """`1 charge`, `2 charges`; for names whose plural is an s."""
+    return f"{number:,} {plural.removesuffix('s') if number == 1 else plural}"
+
+
 def asset(name: str) -> str:
     """The address of a file under static/, with its fingerprint: what has changed is fetched at once."""
     path = ROOT / "static" / name
@@ -129,6 +134,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "when": when,
     "zone_name": zone_name,
     "state_words": state_words,
+    "counted": counted,
 }
 
 

@@ -2,9 +2,9 @@
 
 import logging
 import os
+import sys
 
 import structlog
-import structlog_config
 
 from shared.settings import Settings
 
@@ -12,6 +12,10 @@ from shared.settings import Settings
 def configure(settings: Settings) -> None:
     """Send structlog and the standard library's loggers the same way; once, at the start of a process."""
     os.environ["LOG_LEVEL"] = settings.log_level  # where structlog_config looks for it
+    if not sys.stdout.isatty():
+        os.environ.setdefault("NO_COLOR", "1")  # it would colour a file too; read when it is imported
+    import structlog_config
+
     # rich's tracebacks with all local variables take seconds to draw; a failing request must not hold up the others
     structlog.dev.default_exception_formatter = structlog.dev.plain_traceback  # type: ignore[assignment]
     structlog_config.configure_logger(json_logger=settings.production)

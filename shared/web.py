@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from shared.clock import Clock
-from shared.database import NOT_STORABLE, Database, sqlstate
+from shared.database import NOT_STORABLE, Database, is_away, sqlstate
 from shared.errors import AppError, SignInRequired
 from shared.health_facts import FactFinder, Figures
 from shared.services import Services
@@ -134,6 +134,14 @@ async def _show_database_error(error: DBAPIError) -> tuple[Response | str, int]:
 
 
 async def _show_bug(error: Exception) -> tuple[Response | str, int]:
+    if is_away(error):
+        log.warning(
+            "database away",
+            endpoint=request.endpoint,
+            method=request.method,
+            error=str(getattr(error, "orig", error)),
+        )
+        return await show_error(503, HTTP_MESSAGES[503], {}, "UNAVAILABLE")
     log.error("request failed", endpoint=request.endpoint, method=request.method, exc_info=error)
     return await show_error(500, HTTP_MESSAGES[500], {}, "INTERNAL_ERROR")
 
@@ -167,4 +175,6 @@ HTTP_MESSAGES = {
     405: "This address does not take that kind of request.",
     413: "That is too large: at most 1 MB.",
     500: "Something went wrong on our side. No money was taken by this step; please try again in a moment.",
+    503: "We cannot reach our records at the moment. What you have paid and what you hold is safe; "
+    "please try again in a minute.",
 }

@@ -8,6 +8,7 @@ from typing import Any
 from cart.reconcile.differences import KIND_WORDS, Difference
 from cart.reconcile.run import Report, reconcile
 from cart.till import Till
+from shared.formats import counted
 from shared.settings import SettingsError
 from shared.web import Tillgate
 
@@ -67,7 +68,7 @@ def as_text(report: Report) -> str:
 
 
 def _lines(report: Report) -> Iterator[str]:
-    counts = ", ".join(f"{number} {name}" for name, number in report.compared.items())
+    counts = ", ".join(counted(number, name) for name, number in report.compared.items())
     yield f"Compared since {report.since:%Y-%m-%d %H:%M} UTC: {counts}."
     for error in report.errors:
         yield f"Could not be looked at: {error}"
@@ -99,7 +100,8 @@ def _verdict(report: Report) -> str:
     if not report.differences:
         return "Not everything could be looked at." if report.errors else "The books balance."
     left = [one for one in report.differences if not one.repaired]
+    differ = counted(len(report.differences), "differences")
     if not report.committed:
         mendable = sum(one.repair is not None for one in left)
-        return f"{len(left)} differences; --commit would repair {mendable}, {len(left) - mendable} need a person."
-    return f"{len(report.differences)} differences, {len(report.differences) - len(left)} repaired, {len(left)} left."
+        return f"{differ}; --commit would repair {mendable}, {len(left) - mendable} need a person."
+    return f"{differ}, {len(report.differences) - len(left)} repaired, {len(left)} left."

@@ -20,6 +20,7 @@ from shared.contracts.facts import (
 from shared.contracts.protocols import Payments
 from shared.contracts.states import OrderState
 from shared.database import Sessions
+from shared.formats import counted
 
 T = TypeVar("T")
 Progress = Callable[[str], None]
@@ -70,8 +71,8 @@ async def list_account(
             if (reference := key(row)) is not None:
                 found[reference] = row
             if found and len(found) % TOLD_EVERY == 0:
-                progress(f"{account or 'platform'}: {len(found)} {name} so far")
-        progress(f"{account or 'platform'}: {len(found)} {name}")
+                progress(f"{account or 'platform'}: {counted(len(found), name)} so far")
+        progress(f"{account or 'platform'}: {counted(len(found), name)}")
         return found
 
     lists, since = payments, scope.since

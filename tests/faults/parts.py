@@ -21,7 +21,7 @@ from cart.webhooks.news import HANDLERS
 from shared import migrate
 from shared.children import die_with_parent
 from shared.database import Database, Sessions
-from shared.embedded import EmbeddedError, EmbeddedPostgres
+from shared.embedded import EmbeddedPostgres
 from shared.settings import ROOT, Settings
 from shared.supervisor import ChildEnded, Supervisor
 from tests.bench.house import HOST, environment, server_process
@@ -34,7 +34,6 @@ FROZEN = {"shop for a while": "shop", "worker for a while": "worker"}
 """Stopped, not killed: its locks and leases stay, and it goes on later as if nothing had been."""
 VICTIMS = ("shop", "worker", "second worker", DATABASE, ONE_BACKEND, RECONCILER, *FROZEN)
 SHARED = (sys.executable, "-m", "shared")
-STARTS = 5  # tries to start a database whose last processes are still ending
 
 
 class Parts:
@@ -93,7 +92,7 @@ class Parts:
     def revive(self, name: str) -> None:
         """Start again what was killed. It may take a while to answer; `wait_until_ready` waits for that."""
         if name == DATABASE:
-            self._start_database_again()
+            self.server.start_again()
         elif name == RECONCILER:
             self._start_reconciler()
         elif name in FROZEN:
@@ -224,13 +223,3 @@ class Parts:
             backends = [child for child in children if "[local]" in " ".join(child.cmdline())]
             if backends:
                 backends[self.kills[ONE_BACKEND] % len(backends)].kill()
-
-    def _start_database_again(self) -> None:
-        for trial in range(STARTS):
-            try:
-                self.server.start()
-                break
-            except EmbeddedError:
-                self.server.stop()
-                if trial == STARTS - 1:
-                    raise

@@ -8,7 +8,8 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
 from structlog.testing import capture_logs
 
 from cart.models import Refund
@@ -83,8 +84,8 @@ async def test_app_without_a_database(away: Settings, domains: tuple[str, ...]) 
             assert (await client.get("/health/live")).status_code == 200
             assert (await client.get("/health/ready")).status_code == 503
             answer = await client.post("/sign-in", form={"email": "ada@example.org"})
-            assert answer.status_code == 500
-            assert "went wrong on our side" in await page_of(answer)
+            assert answer.status_code == 503
+            assert "We cannot reach our records" in await page_of(answer)
     assert "not ready yet" in {line["event"] for line in lines}
 
 
@@ -111,9 +112,50 @@ async def test_database_goes_away_from_a_signed_in_buyer(
         client = await signed_in_client(app)
         app.database = Database("postgresql+asyncpg://postgres@/x?host=/nowhere")
         answer = await client.get("/cart")
-        assert answer.status_code == 500
-        assert "Something went wrong on our side" in await page_of(answer)
+        assert answer.status_code == 503
+        assert "We cannot reach our records" in await page_of(answer)
         await app.database.close()
+
+
+END_OTHERS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+
+
+async def test_nobody_notices_that_the_database_was_restarted(app: Tillgate, database: Database) -> None:
+    """The connections that the pool had kept are closed: the next request gets a new one, not an error (spec: A6)."""
+    client = await signed_in_client(app)
+    assert (await client.get("/cart")).status_code == 200
+    kept = await database.engine.raw_connection()
+    connection = kept.driver_connection
+    assert connection is not None
+    kept.close()
+    other = Database(database.engine.url.render_as_string(hide_password=False))
+    async with other.read() as outside:
+        await outside.execute(text(END_OTHERS))
+    await other.close()
+
+    async def noticed() -> bool:
+        return bool(connection.is_closed())
+
+    await eventually(noticed)
+    assert (await client.get("/cart")).status_code == 200
+
+
+async def test_database_goes_away_in_the_middle_of_a_request(
+    app: Tillgate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That request has no answer any more; it says so, and the asker may try again (spec: A6, D9)."""
+    client = await signed_in_client(app)
+
+    async def ended(session: AsyncSession, **_asked: object) -> None:
+        await session.execute(select(func.pg_terminate_backend(func.pg_backend_pid())))
+
+    monkeypatch.setattr(app.services.cart, "cart_summary", ended)
+    answer = await client.get("/cart")
+    assert answer.status_code == 503
+    assert "One moment, please" in await page_of(answer)
 
 
 async def test_worker_with_nobody_outside(

@@ -41,12 +41,26 @@ class RunningDemo:
 
     def wait_for_screen(self) -> None:
         """Read until the last line of the screen."""
+        self.wait_for("Ctrl-C stops everything")
+
+    def wait_for(self, words: str) -> None:
+        """Read until a line says so."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.screen += line
-            if "Ctrl-C stops everything" in line:
+            if words in line:
                 return
         raise AssertionError(self.screen)
+
+    def database(self) -> psutil.Process:
+        """The server itself, whose end is the end of all its processes."""
+        (found,) = (part for part in psutil.Process(self.process.pid).children() if part.name() == "postgres")
+        return found
+
+    def part(self, end_of_command: str) -> psutil.Process:
+        """The process it started whose command ends so."""
+        (found,) = (part for part in self.parts() if " ".join(part.cmdline()).endswith(end_of_command))
+        return found
 
     def parts(self) -> list[psutil.Process]:
         """All processes it started."""
@@ -86,7 +100,7 @@ def page(address: str) -> str:
 
 
 def test_demo_from_start_to_stop(start: Start) -> None:
-    """Everything on the screen works; Ctrl-C leaves no process; the second start is quick; a dead part is told."""
+    """Everything on the screen works; Ctrl-C leaves no process; a second start is quick; the killed come back."""
     port = four_free_ports()
     demo = start(port)
     demo.wait_for_screen()
@@ -117,8 +131,17 @@ def test_demo_from_start_to_stop(start: Start) -> None:
     parts = again.parts()
     times = [part.cpu_times() for part in (psutil.Process(again.process.pid), *parts)]
     assert sum(spent.user + spent.system for spent in times) < SECOND_START
-    (worker,) = (part for part in parts if part.cmdline()[-1:] == ["worker"])
-    worker.kill()
-    assert "worker ended with status -9" in again.end()
+
+    again.part("shared worker").kill()
+    again.wait_for("worker had ended and was started again")
+    again.database().kill()
+    again.wait_for("database had ended and was started again")
+    assert "/p/" in page(shop)
+
+    again.part("shared worker").kill()
+    again.wait_for("worker had ended and was started again")
+    parts = again.parts()
+    again.part("shared worker").kill()
+    assert "worker ended 3 times within a minute" in again.end()
     assert again.process.returncode == 2
     assert not any(part.is_running() for part in parts)

@@ -38,7 +38,7 @@ def test_children_are_stopped(tmp_path: Path) -> None:
     children = [start_server(supervisor), start_server(supervisor)]
     supervisor.wait_until_ready()
     threading.Timer(0.2, supervisor.stop.set).start()
-    supervisor.watch()
+    supervisor.watch(print)
     supervisor.stop_all()
     assert not any(child.is_running() for child in children)
 
@@ -61,7 +61,7 @@ def test_children_end_with_a_killed_parent(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from shared.supervisor import Supervisor\n"
         "s = Supervisor(Path(sys.argv[1]))\n"
         "s.start('a server', ['http.server', '0', '--bind', '127.0.0.1'], {})\n"
-        "print('started', flush=True); s.watch()\n"
+        "print('started', flush=True); s.watch(print)\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True

@@ -93,7 +93,7 @@ async def test_dry_run_commit_and_nothing(line: Line) -> None:
     assert dry.status == 1, dry.err
     assert "Paid at Stripe, not settled here (1)" in dry.out
     assert "would: settle it" in dry.out
-    assert "1 differences; --commit would repair 1" in dry.out
+    assert "1 difference; --commit would repair 1" in dry.out
     assert (await line.world.order(order_id)).state == OrderState.PENDING
     repaired = await line.reconcile("--grace", "0", "--commit", "--since", "2d")
     assert repaired.status == 1, repaired.err
@@ -113,7 +113,7 @@ async def test_json_alone_on_standard_output(line: Line) -> None:
     assert (told["status"], answer.status) == (1, 1)
     assert [one["kind"] for one in told["differences"]] == ["session_not_settled"]
     assert told["differences"][0]["repaired"] is True
-    assert "1 sessions" in answer.err
+    assert "1 session\n" in answer.err
 
 
 async def test_stripe_that_does_not_answer(line: Line) -> None:
