@@ -13,7 +13,7 @@ from cart.reconcile import repairs
 from cart.reconcile.differences import NEEDS_A_PERSON, Difference, Kind, Repair, Scope
 from cart.reconcile.listing import Listed
 from cart.reconcile.reading import OrderBrief, among, booked_intents, orders_by_id
-from cart.refunds.owing import state_of
+from cart.refunds.owing import agrees
 from shared.contracts.facts import RefundFacts
 from shared.ids import parse_id
 from shared.money import format_minor
@@ -67,7 +67,7 @@ def _judge(facts: RefundFacts, row: Refund | None, payment: Payment, order: Orde
         return difference(kind=Kind.REFUND_NOT_HERE, remedy="take it in", repair=take_in)
     if row.amount != facts.amount:
         return difference(kind=Kind.AMOUNT_DIFFERS)
-    if (row.state, row.stripe_refund_id) == (state_of(facts), facts.id):
+    if agrees(row, facts):
         return None
     return difference(kind=Kind.REFUND_DIFFERS, remedy="note how it stands", repair=take_in)
 

@@ -193,7 +193,7 @@ async def take_in_refunds(
 
     refund = await retrying(apply)
     stands = facts.get(stripe_refund_id)
-    if refund is None or stands is None or refund.state != owing.state_of(stands):
+    if refund is None or stands is None or not owing.agrees(refund, stands):
         raise NotRepaired(OLDER)
     return f"noted: {refund.state}"
 

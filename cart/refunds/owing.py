@@ -195,7 +195,7 @@ async def apply_facts(session: AsyncSession, refund: Refund, facts: RefundFacts,
     Never a step back: older news that comes later changes nothing. The caller holds the order's lock.
     """
     state = state_of(facts)
-    if _STEPS[state] < _STEPS.get(refund.state, 0):
+    if _STEPS[state] < _STEPS.get(refund.state, 0) or (refund.state == "withdrawn" and state == "failed"):
         return False
     changed = refund.state != state
     refund.state, refund.stripe_refund_id = state, facts.id
@@ -207,6 +207,8 @@ async def apply_facts(session: AsyncSession, refund: Refund, facts: RefundFacts,
     await session.flush()
     if changed:
         about: dict[str, object] = {"amount": refund.amount, "stripe_refund_id": facts.id}
+        if refund.last_error:
+            about["reason"] = refund.last_error
         await note(session, refund, f"refund_{state}", actor="stripe", now=now, after=about)
         await nudge(session, "books")
     return changed
@@ -219,7 +221,16 @@ def state_of(facts: RefundFacts) -> str:
     return "failed" if facts.status in ("failed", "canceled") else "sent"
 
 
-async def move(session: AsyncSession, refund: Refund, state: str, *, now: datetime) -> None:
+def agrees(refund: Refund, facts: RefundFacts) -> bool:
+    """Whether a refund stands here as Stripe says. One that failed there and is owed no longer is withdrawn here."""
+    if refund.state == "withdrawn" and state_of(facts) == "failed":
+        return True
+    return (refund.state, refund.stripe_refund_id) == (state_of(facts), facts.id)
+
+
+async def move(
+    session: AsyncSession, refund: Refund, state: str, *, now: datetime, actor: str = "worker"
+) -> None:
     """Bring a refund to another state, and note it in the order's history; the caller holds the order's lock."""
     if refund.state == state:
         return
@@ -228,7 +239,7 @@ async def move(session: AsyncSession, refund: Refund, state: str, *, now: dateti
         refund.settled_at = now
     await session.flush()
     about: dict[str, object] = {"amount": refund.amount, "reason": refund.last_error}
-    await note(session, refund, f"refund_{state}", actor="worker", now=now, after=about)
+    await note(session, refund, f"refund_{state}", actor=actor, now=now, after=about)
 
 
 async def withdraw_due(session: AsyncSession, payment_id: UUID, *, why: str, now: datetime) -> None:
