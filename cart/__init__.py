@@ -46,9 +46,6 @@ def init_app(app: Tillgate) -> None:
 
         return sweep
 
-    async def due_refunds(now: datetime) -> int:
-        return await sending.send_due(app.database.sessions, app.services.payments, now=now)
-
     check_sweep = CheckSweep(app.database.sessions, app.settings.public_url)
 
     async def checks(now: datetime) -> int:
@@ -59,7 +56,7 @@ def init_app(app: Tillgate) -> None:
     app.sweeps.update(
         lapsed_orders=due(release_lapsed),
         webhooks=due(inbox.process_left_over),
-        refunds=due_refunds,
+        refunds=due(sending.send_due),
         cancelled_entries=due(cancelled_entries.unwind),
         books=due(keeping.post_new),
         reconcile=due(reconcile_hourly),

@@ -12,7 +12,7 @@ from cart.models import Order, OrderLine, Payment, Refund, RefundLine
 from cart.records import Dispute
 from cart.refunds.by_line import refundable
 from cart.refunds.decisions import ToDecide, concerns, to_decide
-from cart.refunds.owing import RefundReason, left_of_lines, left_of_payment, payment_of_order
+from cart.refunds.owing import RefundReason, left_of_lines, left_of_payment, part_of_page, payment_of_order
 from shared import audit
 from shared.contracts.dtos import PageDTO, TicketDTO
 from shared.contracts.protocols import CalendarService
@@ -76,10 +76,7 @@ class OrderDetail:
 
     def part_of(self, refund: Refund) -> int:
         """This page's part of a refund, in minor units."""
-        parts = [line.amount for line in self.refund_lines if line.refund_id == refund.id]
-        if parts:
-            return sum(parts)
-        return min(self.total, refund.amount) if self.is_shared else refund.amount
+        return part_of_page(refund, self.refund_lines, self.lines, is_shared=self.is_shared)
 
 
 async def page_for_seller(

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart.attempts import CLOCK_SKEW
 from cart.models import Payment, Refund
+from cart.office.words import why_failed
 from cart.reconcile import repairs
 from cart.reconcile.differences import NEEDS_A_PERSON, Difference, Kind, Repair, Scope
 from cart.reconcile.listing import Listed
@@ -101,7 +102,7 @@ async def compare_own_refunds(session: AsyncSession, listed: Listed, scope: Scop
         *(_own(Kind.REFUND_UNKNOWN, row, briefs[row.order_id], stripe="nothing") for row in unknown),
         *(_overdue(row, briefs[row.order_id]) for row in owed),
         *(
-            _own(Kind.REFUND_FAILED, row, briefs[row.order_id], stripe=row.last_error or "failed")
+            _own(Kind.REFUND_FAILED, row, briefs[row.order_id], stripe=why_failed(row.last_error))
             for row in failed
         ),
     ]
@@ -109,7 +110,7 @@ async def compare_own_refunds(session: AsyncSession, listed: Listed, scope: Scop
 
 def _overdue(refund: Refund, order: OrderBrief) -> Difference:
     send = partial(repairs.send_refund, refund_id=refund.id)
-    why = refund.last_error or "not asked"
+    why = why_failed(refund.last_error) if refund.last_error else "not asked"
     return _own(Kind.REFUND_OVERDUE, refund, order, stripe=why, remedy="send it", repair=send)
 
 

@@ -194,7 +194,7 @@ class Run:
         for compare in OF_SHOP:
             await self._step(partial(compare, calendar=self.till.calendar, scope=self.scope))
         if self.report.committed:  # what our repairs owe goes out in the same run
-            await send_due(self.sessions, self.till.payments, now=self.scope.now)
+            await send_due(self.sessions, self.till, now=self.scope.now)
 
     async def compare_books(self, account: str) -> None:
         """Movements and balance: last, for what was repaired before has moved money and made payments known."""

@@ -109,6 +109,20 @@ async def left_of_lines(session: AsyncSession, lines: Sequence[OrderLine]) -> di
     return {line.id: max(0, line.amount + line.tax - given.get(line.id, 0)) for line in lines}
 
 
+def part_of_page(
+    refund: Refund, parts: Iterable[RefundLine], lines: Iterable[OrderLine], *, is_shared: bool
+) -> int:
+    """What of a refund is one page's, in minor units: `parts` and `lines` are that page's alone.
+
+    Where nobody has said for which lines it was, all of it; but of an order that others share, no more than it cost.
+    """
+    named = [part.amount for part in parts if part.refund_id == refund.id]
+    if named:
+        return sum(named)
+    total = sum(line.amount + line.tax for line in lines)
+    return min(total, refund.amount) if is_shared else refund.amount
+
+
 async def owe_refund(session: AsyncSession, payment: Payment, *, reason: RefundReason, now: datetime) -> None:
     """Owe a whole payment back. The caller holds the order's lock, so the sum can't exceed what was paid."""
     if amount := await left_of_payment(session, payment):

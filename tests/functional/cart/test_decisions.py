@@ -110,7 +110,7 @@ async def failed_refund(shared: Shared) -> UUID:
             item_ids=[ticket.id for ticket in tickets if ticket.page_slug == "hall"],
             reason=RefundReason.ORGANIZER, now=shop.clock.now(),
         )  # fmt: skip
-    await sending.send_due(shop.database.sessions, shop.payments, now=shop.clock.now())
+    await sending.send_due(shop.database.sessions, shop.world.till, now=shop.clock.now())
     shop.payments.fail_refund(shop.payments.made_refunds[-1].id)
     await tell(shop)
     return next(one.id for one in await shop.world.refunds() if one.state == "failed")
