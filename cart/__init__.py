@@ -7,7 +7,7 @@ from cart import cancelled_entries
 from cart.books import keeping
 from cart.operator import health
 from cart.operator.checks import CheckSweep
-from cart.reconcile.run import reconcile_hourly
+from cart.reconcile.run import reconcile_due
 from cart.refunds import sending
 from cart.release import release_lapsed
 from cart.service import SqlCartService
@@ -59,6 +59,6 @@ def init_app(app: Tillgate) -> None:
         refunds=due(sending.send_due),
         cancelled_entries=due(cancelled_entries.unwind),
         books=due(keeping.post_new),
-        reconcile=due(reconcile_hourly),
+        reconcile=due(reconcile_due),
         checks=checks,
     )
