@@ -7,7 +7,7 @@ from cart import cancelled_entries
 from cart.books import keeping
 from cart.operator import health
 from cart.operator.checks import CheckSweep
-from cart.reconcile.run import reconcile_hourly
+from cart.reconcile.run import reconcile_due
 from cart.refunds import sending
 from cart.release import release_lapsed
 from cart.service import SqlCartService
@@ -46,9 +46,6 @@ def init_app(app: Tillgate) -> None:
 
         return sweep
 
-    async def due_refunds(now: datetime) -> int:
-        return await sending.send_due(app.database.sessions, app.services.payments, now=now)
-
     check_sweep = CheckSweep(app.database.sessions, app.settings.public_url)
 
     async def checks(now: datetime) -> int:
@@ -59,9 +56,9 @@ def init_app(app: Tillgate) -> None:
     app.sweeps.update(
         lapsed_orders=due(release_lapsed),
         webhooks=due(inbox.process_left_over),
-        refunds=due_refunds,
+        refunds=due(sending.send_due),
         cancelled_entries=due(cancelled_entries.unwind),
         books=due(keeping.post_new),
-        reconcile=due(reconcile_hourly),
+        reconcile=due(reconcile_due),
         checks=checks,
     )

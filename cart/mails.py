@@ -1,14 +1,18 @@
 """Mails about orders: to the buyer when one was paid or failed, or money goes back; to sellers, what needs them."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cart.models import Order, OrderLine
-from cart.refunds.owing import REASON_WORDS, Part, RefundReason
+from cart import orders
+from cart.models import Order, OrderLine, Refund, RefundLine
+from cart.office.words import why_failed
+from cart.refunds.owing import REASON_WORDS, Part, RefundReason, part_of_page
 from cart.till import Till
 from shared.contracts.states import SELLING_ROLES
 from shared.identity.users import emails_of
@@ -132,4 +136,32 @@ async def warn_office(
             number=order.number,
             page=pages[page_id].name,
             href=f"{till.public_url}/organizer/{pages[page_id].slug}/orders/{order.id}",
+        )
+
+
+async def warn_of_failed_refund(session: AsyncSession, till: Till, refund: Refund, *, now: datetime) -> None:
+    """Tell those whose tickets a refund was for that it failed, each their page's part of it; once per refund.
+
+    Everybody who sells in the order, where it is of no line.
+    """
+    order = await session.get_one(Order, refund.order_id)
+    lines_of, parts_of = defaultdict[UUID, list[OrderLine]](list), defaultdict[UUID, list[RefundLine]](list)
+    for line in await orders.lines_of(session, refund.order_id):
+        lines_of[line.page_id].append(line)
+    for part in await session.scalars(select(RefundLine).where(RefundLine.refund_id == refund.id)):
+        parts_of[part.page_id].append(part)
+    for page_id in sorted(parts_of or lines_of):
+        lines = lines_of[page_id]
+        minor = part_of_page(refund, parts_of[page_id], lines, is_shared=len(lines_of) > 1)
+        amount = Money(minor, refund.currency)
+        await warn_office(
+            session,
+            till,
+            order,
+            lines,
+            f"A refund of {amount} failed",
+            f"A refund of {amount} failed: {why_failed(refund.last_error)}. The buyer has not got the money. On the"
+            " order’s page you can try again, or write down how it was paid back.",
+            key=f"refund_failed:{refund.id}",
+            now=now,
         )

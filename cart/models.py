@@ -155,7 +155,7 @@ class Refund(Base):
     actor: Mapped[str] = mapped_column(default="stripe", server_default="stripe")
     """Who wanted it: user:<id> | stripe | worker | operator"""
     state: Mapped[str] = mapped_column(default="due", server_default="due")
-    """due | sent | succeeded | failed | waiting_dispute | withdrawn (a lost dispute has paid it back)"""
+    """due | sent | succeeded | failed | waiting_dispute | withdrawn (its money went back another way)"""
     unallocated: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     """Made at Stripe by hand, for a part of the payment: nobody has said yet for which lines."""
     solved_at: Mapped[datetime | None]

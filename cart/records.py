@@ -132,3 +132,20 @@ class Reconciliation(Base):
         Index("ix_reconciliations_started_at", "started_at"),
         CheckConstraint("finished_at >= started_at", name="times"),
     )
+
+
+class ReconciliationRequest(Base):
+    """The operator has asked for a run; the worker's next one is the answer."""
+
+    __tablename__ = "reconciliation_requests"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    asked_at: Mapped[datetime]
+    actor: Mapped[str]
+    """user:<id>"""
+    run_id: Mapped[UUID | None] = mapped_column(ForeignKey("reconciliations.id"))
+    """None until it has begun."""
+
+    __table_args__ = (
+        Index("ix_reconciliation_requests_open", "asked_at", postgresql_where=text("run_id IS NULL")),
+    )

@@ -119,7 +119,11 @@ async def _answered(call: Awaitable[T]) -> T:
             raise AnswerKept from error  # it was so when this key was used; the dispute may be over by now
         log.error("stripe refused", error=str(error), code=error.code, ms=_ms(started))  # noqa: TRY400
         raise _refusal(error)(
-            details={"reason": error.user_message or "", "status": error.http_status or 0}
+            details={
+                "reason": error.user_message or "",
+                "code": error.code or "",
+                "status": error.http_status or 0,
+            }
         ) from error
 
 

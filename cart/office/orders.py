@@ -10,9 +10,9 @@ from sqlalchemy.orm import selectinload
 
 from cart.models import Order, OrderLine, Payment, Refund, RefundLine
 from cart.records import Dispute
-from cart.refunds.by_line import REFUNDABLE
-from cart.refunds.decisions import concerns
-from cart.refunds.owing import RefundReason, left_of_lines, left_of_payment, payment_of_order
+from cart.refunds.by_line import refundable
+from cart.refunds.decisions import ToDecide, concerns, to_decide
+from cart.refunds.owing import RefundReason, left_of_lines, left_of_payment, part_of_page, payment_of_order
 from shared import audit
 from shared.contracts.dtos import PageDTO, TicketDTO
 from shared.contracts.protocols import CalendarService
@@ -45,6 +45,7 @@ class OrderDetail:
     disputes: list[Dispute]
     left: dict[UUID, int]
     """What may still be refunded of each line, in minor units."""
+    to_decide: ToDecide
     history: list[AuditEntry]
 
     @property
@@ -60,8 +61,7 @@ class OrderDetail:
     @property
     def refundable(self) -> list[TicketDTO]:
         """Tickets that can be cancelled and refunded."""
-        paid = self.order.state == OrderState.PAID
-        return [ticket for ticket in self.tickets if paid and ticket.state in REFUNDABLE]
+        return refundable(self.order, self.tickets)
 
     @property
     def repayable(self) -> set[UUID]:
@@ -70,26 +70,13 @@ class OrderDetail:
         return {line.id for line in self.lines if paid and self.left[line.id]}
 
     @property
-    def failed(self) -> list[Refund]:
-        """Refunds that failed and that nobody has solved."""
-        return [refund for refund in self.refunds if refund.state == "failed" and refund.solved_at is None]
-
-    @property
-    def unallocated(self) -> list[Refund]:
-        """Refunds made by hand of which nobody has said what they were for."""
-        return [refund for refund in self.refunds if refund.unallocated and refund.state != "failed"]
-
-    @property
     def wrong_amount(self) -> bool:
         """Whether somebody paid another amount than the order's: the organizer is warned."""
         return any(refund.reason == RefundReason.WRONG_AMOUNT for refund in self.refunds)
 
     def part_of(self, refund: Refund) -> int:
         """This page's part of a refund, in minor units."""
-        parts = [line.amount for line in self.refund_lines if line.refund_id == refund.id]
-        if parts:
-            return sum(parts)
-        return min(self.total, refund.amount) if self.is_shared else refund.amount
+        return part_of_page(refund, self.refund_lines, self.lines, is_shared=self.is_shared)
 
 
 async def page_for_seller(
@@ -164,7 +151,8 @@ async def order_detail(
     lines = [line for line in order.lines if line.page_id == page_id]
     tickets = await calendar.get_tickets_for_order(session, order_id)
     payments = select(Payment).where(Payment.order_id == order_id).order_by(Payment.created_at)
-    refunds = select(Refund).where(Refund.order_id == order_id, concerns(page_id))
+    of_order = select(Refund).where(Refund.order_id == order_id, concerns(page_id))
+    refunds = list(await session.scalars(of_order.order_by(Refund.created_at, Refund.id)))
     of_page = select(RefundLine).where(RefundLine.order_line_id.in_([line.id for line in lines]))
     disputes = select(Dispute).where(Dispute.order_id == order_id).order_by(Dispute.opened_at)
     return OrderDetail(
@@ -172,10 +160,11 @@ async def order_detail(
         lines=lines,
         tickets=[ticket for ticket in tickets if ticket.page_id == page_id],
         payments=list(await session.scalars(payments)),
-        refunds=list(await session.scalars(refunds.order_by(Refund.created_at, Refund.id))),
+        refunds=refunds,
         refund_lines=list(await session.scalars(of_page)),
         disputes=list(await session.scalars(disputes)),
         left=await _left(session, order_id, lines),
+        to_decide=await to_decide(session, refunds, lines),
         history=await audit.history(session, order_id),
     )
 

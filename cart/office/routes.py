@@ -17,7 +17,7 @@ from cart.refunds.owing import RefundReason
 from cart.routes import REFUND_LIMIT, REFUND_PERIOD, blueprint, till
 from shared.contracts.dtos import PageDTO
 from shared.contracts.states import OrderState
-from shared.errors import AppError, Invalid
+from shared.errors import AppError, Conflict, Invalid
 from shared.identity.guard import CurrentUser, require_user
 from shared.ids import new_id, parse_id, parse_ids
 from shared.money import format_minor, read_minor, whole
@@ -207,35 +207,24 @@ async def _give_amount(page: PageDTO, order_id: UUID, actor: str) -> str:
 async def decide(page: str, order_id: UUID) -> ResponseReturnValue:
     """What becomes of a refund that failed, or for which tickets one made by hand was (spec: H2)."""
     user, shown = await seller(page)
+    form = await request.form
     try:
-        words = await _decide(shown, order_id, f"user:{user.id}")
-    except (Invalid, decisions.Decided, by_line.NotRefundable) as error:
+        words = await decisions.decide(
+            db_session(),
+            till(),
+            order_id=order_id,
+            refund_id=parse_id(form.get("refund", "")),
+            action=form.get("action", ""),
+            item_ids=parse_ids(form.getlist("item")),
+            text=form.get("note", ""),
+            page_id=shown.id,
+            actor=f"user:{user.id}",
+            now=now(),
+        )
+    except (Invalid, Conflict) as error:
         return await _show_order(shown, order_id, error=error)
     await flash(words, "ok")
     return see_other(f"/organizer/{shown.slug}/orders/{order_id}")
-
-
-async def _decide(page: PageDTO, order_id: UUID, actor: str) -> str:
-    form = await request.form
-    session, action, refund_id = db_session(), form.get("action"), parse_id(form.get("refund", ""))
-    if refund_id is None or action not in ("again", "otherwise", "allocate", "keep"):
-        raise Invalid("Please choose what to do.")
-    about = {"order_id": order_id, "refund_id": refund_id}
-    if action == "again":
-        await decisions.try_again(session, **about, page_id=page.id, actor=actor, now=now())
-        return "The refund is tried again."
-    if action == "otherwise":
-        await decisions.paid_otherwise(
-            session, **about, page_id=page.id, text=form.get("note", ""), actor=actor, now=now()
-        )
-        return "Noted. This refund no longer waits for a decision."
-    chosen = parse_ids(form.getlist("item")) if action == "allocate" else []
-    if action == "allocate" and not chosen:
-        raise by_line.NoTickets
-    await decisions.allocate(
-        session, till(), **about, item_ids=chosen, page_id=page.id, actor=actor, now=now()
-    )
-    return "Noted. The tickets are cancelled." if chosen else "Noted. All tickets stay valid."
 
 
 @blueprint.get("/organizer/<page>/orders/<uuid:order_id>/evidence.json")

@@ -1,4 +1,4 @@
-"""How the office says what happened to an order's money: deeds, states and reasons in words. Read by office_routes."""
+"""How the office says what happened to an order's money: deeds, states and reasons in words. For pages and mails."""
 
 from cart.refunds.owing import RefundReason
 
@@ -50,6 +50,21 @@ REFUND_STATES = {
     "withdrawn": "Not needed: the money went back another way",
 }
 
+REFUND_FAILURES = {
+    "charge_for_pending_refund_disputed": "the buyer disputed the payment while the refund was on its way",
+    "declined": "the buyer’s bank declined it",
+    "expired_or_canceled_card": "the buyer’s card has expired or was cancelled",
+    "insufficient_funds": "there is not enough money on the Stripe account",
+    "lost_or_stolen_card": "the buyer’s card was reported lost or stolen",
+    "merchant_request": "it was cancelled at the seller’s request",
+    "unknown": "the bank gave no reason",
+    # codes of a refusal, where Stripe says no more than that
+    "balance_insufficient": "there is not enough money on the Stripe account",
+    "charge_already_refunded": "the payment was refunded already",
+    "charge_disputed": "the buyer’s bank is looking into the payment",
+}
+"""Why a refund did not go through (Stripe's API reference, Refund.failure_reason and error codes)."""
+
 DISPUTE_REASONS = {
     "bank_cannot_process": "the bank could not process the payment",
     "check_returned": "the cheque was returned",
@@ -82,6 +97,11 @@ DISPUTE_STATES = {
 
 TO_ANSWER = ("needs_response", "warning_needs_response")
 """States of a dispute in which the bank waits for an answer."""
+
+
+def why_failed(said: str | None) -> str:
+    """What Stripe said of a refund that did not go through, for people; what we have no words for as it stands."""
+    return REFUND_FAILURES.get(said, said).rstrip(".") if said else "no reason was given"
 
 
 def who(actor: str, buyer: str) -> str:

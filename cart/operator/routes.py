@@ -4,16 +4,17 @@ from uuid import UUID
 
 from quart import flash, render_template, request
 from quart.typing import ResponseReturnValue
+from quart_rate_limiter import rate_limit
 
 from cart.office import words
 from cart.operator import checks, views
 from cart.operator.views import Show
 from cart.refunds import decisions
-from cart.routes import blueprint, till
-from shared.errors import NotFound
+from cart.routes import REFUND_LIMIT, REFUND_PERIOD, blueprint, till
+from shared.errors import AppError, Conflict, Invalid
 from shared.health import board
 from shared.identity.guard import require_operator
-from shared.ids import parse_id
+from shared.ids import parse_id, parse_ids
 from shared.web import db_session, now, see_other, shop
 
 
@@ -71,36 +72,43 @@ async def operator_refunds() -> ResponseReturnValue:
 async def operator_order(order_id: UUID) -> ResponseReturnValue:
     """Any order, with all its lines, sessions, payments and history."""
     await require_operator()
+    return await _show_order(order_id)
+
+
+async def _show_order(order_id: UUID, *, error: AppError | None = None) -> ResponseReturnValue:
     view = await views.order_view(db_session(), shop().services.calendar, order_id)
-    return await render_template("operator/order.html", view=view, order=view.order, words=words)
+    body = await render_template(
+        "operator/order.html",
+        view=view,
+        order=view.order,
+        words=words,
+        notice=error.message if error else "",
+    )
+    return body, error.status if error else 200
 
 
 @blueprint.post("/operator/orders/<uuid:order_id>/decide")
+@rate_limit(REFUND_LIMIT, REFUND_PERIOD)
 async def operator_decide(order_id: UUID) -> ResponseReturnValue:
-    """What becomes of a refund that failed: tried again, or paid back otherwise."""
+    """What becomes of a refund that failed, or for which tickets of all pages one made by hand was (spec: H2)."""
     user = await require_operator()
     form = await request.form
-    refund_id = parse_id(form.get("refund", ""))
-    if refund_id is None:
-        raise NotFound
-    session, actor = db_session(), f"user:{user.id}"
-    if form.get("action") == "again":
-        await decisions.try_again(
-            session, order_id=order_id, refund_id=refund_id, page_id=None, actor=actor, now=now()
-        )
-        words = "The refund is tried again."
-    else:
-        await decisions.paid_otherwise(
-            session,
+    try:
+        done = await decisions.decide(
+            db_session(),
+            till(),
             order_id=order_id,
-            refund_id=refund_id,
-            page_id=None,
+            refund_id=parse_id(form.get("refund", "")),
+            action=form.get("action", ""),
+            item_ids=parse_ids(form.getlist("item")),
             text=form.get("note", ""),
-            actor=actor,
+            page_id=None,
+            actor=f"user:{user.id}",
             now=now(),
         )
-        words = "Noted. This refund no longer waits for a decision."
-    await flash(words, "ok")
+    except (Invalid, Conflict) as error:
+        return await _show_order(order_id, error=error)
+    await flash(done, "ok")
     board(shop()).forget()
     return see_other(f"/operator/orders/{order_id}")
 

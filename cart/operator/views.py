@@ -14,6 +14,8 @@ from sqlalchemy.orm import selectinload
 
 from cart.models import CheckoutAttempt, Order, Payment, Refund, WebhookEvent
 from cart.order_page import refunds_of
+from cart.refunds.by_line import refundable
+from cart.refunds.decisions import ToDecide, to_decide
 from cart.till import Till
 from cart.webhooks import inbox
 from shared import audit
@@ -48,7 +50,13 @@ class OrderView:
     attempts: list[CheckoutAttempt]
     payments: list[Payment]
     refunds: Sequence[Refund]
+    to_decide: ToDecide
     history: list[AuditEntry]
+
+    @property
+    def refundable(self) -> list[TicketDTO]:
+        """Tickets that can be cancelled and refunded."""
+        return refundable(self.order, self.tickets)
 
 
 async def list_events(session: AsyncSession, *, show: Show, before: str = "") -> list[WebhookEvent]:
@@ -119,7 +127,7 @@ async def stuck_refunds(session: AsyncSession) -> list[tuple[Refund, Order]]:
 
 async def order_view(session: AsyncSession, calendar: CalendarService, order_id: UUID) -> OrderView:
     """Any order. Raises NotFound."""
-    order = await session.get(Order, order_id, options=[selectinload(Order.lines)])
+    order = await session.scalar(select(Order).where(Order.id == order_id).options(selectinload(Order.lines)))
     if order is None:
         raise NotFound
     attempts = await session.scalars(
@@ -128,11 +136,13 @@ async def order_view(session: AsyncSession, calendar: CalendarService, order_id:
     payments = await session.scalars(
         select(Payment).where(Payment.order_id == order_id).order_by(Payment.created_at)
     )
+    refunds = await refunds_of(session, [order_id])
     return OrderView(
         order=order,
         tickets=await calendar.get_tickets_for_order(session, order_id),
         attempts=list(attempts),
         payments=list(payments),
-        refunds=await refunds_of(session, [order_id]),
+        refunds=refunds,
+        to_decide=await to_decide(session, refunds, order.lines),
         history=await audit.history(session, order_id),
     )

@@ -9,11 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart.attempts import CLOCK_SKEW
 from cart.models import Payment, Refund
+from cart.office.words import why_failed
 from cart.reconcile import repairs
 from cart.reconcile.differences import NEEDS_A_PERSON, Difference, Kind, Repair, Scope
 from cart.reconcile.listing import Listed
 from cart.reconcile.reading import OrderBrief, among, booked_intents, orders_by_id
-from cart.refunds.owing import state_of
+from cart.refunds.owing import agrees
 from shared.contracts.facts import RefundFacts
 from shared.ids import parse_id
 from shared.money import format_minor
@@ -67,7 +68,7 @@ def _judge(facts: RefundFacts, row: Refund | None, payment: Payment, order: Orde
         return difference(kind=Kind.REFUND_NOT_HERE, remedy="take it in", repair=take_in)
     if row.amount != facts.amount:
         return difference(kind=Kind.AMOUNT_DIFFERS)
-    if (row.state, row.stripe_refund_id) == (state_of(facts), facts.id):
+    if agrees(row, facts):
         return None
     return difference(kind=Kind.REFUND_DIFFERS, remedy="note how it stands", repair=take_in)
 
@@ -101,7 +102,7 @@ async def compare_own_refunds(session: AsyncSession, listed: Listed, scope: Scop
         *(_own(Kind.REFUND_UNKNOWN, row, briefs[row.order_id], stripe="nothing") for row in unknown),
         *(_overdue(row, briefs[row.order_id]) for row in owed),
         *(
-            _own(Kind.REFUND_FAILED, row, briefs[row.order_id], stripe=row.last_error or "failed")
+            _own(Kind.REFUND_FAILED, row, briefs[row.order_id], stripe=why_failed(row.last_error))
             for row in failed
         ),
     ]
@@ -109,7 +110,7 @@ async def compare_own_refunds(session: AsyncSession, listed: Listed, scope: Scop
 
 def _overdue(refund: Refund, order: OrderBrief) -> Difference:
     send = partial(repairs.send_refund, refund_id=refund.id)
-    why = refund.last_error or "not asked"
+    why = why_failed(refund.last_error) if refund.last_error else "not asked"
     return _own(Kind.REFUND_OVERDUE, refund, order, stripe=why, remedy="send it", repair=send)
 
 

@@ -16,6 +16,7 @@ from cart.books.posting import CHARGE
 from cart.complete import settle_at_once
 from cart.disputes import apply_dispute
 from cart.models import CheckoutAttempt, Payment, Refund
+from cart.office.words import why_failed
 from cart.reconcile.differences import NotRepaired
 from cart.records import BalanceTransaction
 from cart.refunds import owing, sending
@@ -193,18 +194,18 @@ async def take_in_refunds(
 
     refund = await retrying(apply)
     stands = facts.get(stripe_refund_id)
-    if refund is None or stands is None or refund.state != owing.state_of(stands):
+    if refund is None or stands is None or not owing.agrees(refund, stands):
         raise NotRepaired(OLDER)
     return f"noted: {refund.state}"
 
 
 async def send_refund(sessions: Sessions, till: Till, *, refund_id: UUID, now: datetime) -> str:
     """Have what is due sent now."""
-    await sending.send_due(sessions, till.payments, now=now)
+    await sending.send_due(sessions, till, now=now)
     async with sessions.reading() as session:
         refund = await session.get_one(Refund, refund_id)
     if refund.state == "due":
-        raise NotRepaired(refund.last_error or "it was tried a moment ago")
+        raise NotRepaired(why_failed(refund.last_error) if refund.last_error else "it was tried a moment ago")
     return f"it is {refund.state.replace('_', ' ')} now"
 
 

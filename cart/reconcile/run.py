@@ -20,6 +20,7 @@ from cart.books.keeping import fetch, post_open
 from cart.reconcile import books, disputes, money, orders, orphans
 from cart.reconcile import refunds as of_refunds
 from cart.reconcile import sessions as of_sessions
+from cart.reconcile.asking import lock_turns, open_request
 from cart.reconcile.differences import Difference, NotRepaired, Scope
 from cart.reconcile.listing import Progress, list_account
 from cart.reconcile.reading import accounts
@@ -97,16 +98,23 @@ async def reconcile(
     return report
 
 
-async def reconcile_hourly(sessions: Sessions, till: Till, *, now: datetime) -> int:
-    """The sweep: once an hour over all workers, with repairs; orphans are never touched. Returns what differed."""
+async def reconcile_due(sessions: Sessions, till: Till, *, now: datetime) -> int:
+    """The sweep: once an hour over all workers, or when the operator asks. Returns what differed.
+
+    With repairs; orphans are never touched.
+    """
     report = Report(now, now - USUAL_TIME, committed=True)
     async with sessions.begin() as session:
-        await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("reconcile", 0))))
+        await lock_turns(session)
         last = select(func.max(Reconciliation.started_at)).where(Reconciliation.actor == "worker")
         before = await session.scalar(last)
-        if before is not None and before > now - HOUR:
+        request = await open_request(session)
+        if request is None and before is not None and before > now - HOUR:
             return 0
         note_start(session, report, actor="worker")
+        if request is not None:
+            await session.flush()
+            request.run_id = report.id
     await carry_out(sessions, till, report)
     return len(report.differences)
 
@@ -194,7 +202,7 @@ class Run:
         for compare in OF_SHOP:
             await self._step(partial(compare, calendar=self.till.calendar, scope=self.scope))
         if self.report.committed:  # what our repairs owe goes out in the same run
-            await send_due(self.sessions, self.till.payments, now=self.scope.now)
+            await send_due(self.sessions, self.till, now=self.scope.now)
 
     async def compare_books(self, account: str) -> None:
         """Movements and balance: last, for what was repaired before has moved money and made payments known."""

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from cart.reconcile.asking import LONGEST
 from cart.records import Reconciliation
 from shared.errors import NotFound
 
@@ -27,6 +28,10 @@ class BooksView:
     def checked_at(self) -> datetime:
         """When it was over (UTC); its beginning, where it was cut off."""
         return self.run.finished_at or self.run.started_at
+
+    def is_running(self, now: datetime) -> bool:
+        """Whether it may still come to its end; one that takes longer was cut off."""
+        return self.run.finished_at is None and self.run.started_at > now - LONGEST
 
     @property
     def balances(self) -> bool:

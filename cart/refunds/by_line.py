@@ -3,7 +3,7 @@
 Used by the organizer's and the buyer's order pages, by news.py and by cart.cancelled_entries.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -76,16 +76,18 @@ async def plan_refund(
 ) -> Plan:
     """What refunding these tickets would do, as things stand; tickets of other lines are left out. Writes nothing."""
     among = {item for line in lines for item in line.item_ids} & set(item_ids)
-    tickets = [
-        ticket
-        for ticket in await calendar.get_tickets_for_order(session, order.id)
-        if order.state == OrderState.PAID and ticket.id in among and ticket.state in REFUNDABLE
-    ]
+    held = await calendar.get_tickets_for_order(session, order.id)
+    tickets = [ticket for ticket in refundable(order, held) if ticket.id in among]
     payment = await owing.payment_of_order(session, order.id)
     at_most = await owing.left_of_payment(session, payment) if payment else 0
     left = await owing.left_of_lines(session, lines)
     parts = parts_of(lines, left, {ticket.id for ticket in tickets}, at_most=at_most)
     return Plan(order, payment, tuple(tickets), tuple(parts))
+
+
+def refundable(order: Order, tickets: Iterable[TicketDTO]) -> list[TicketDTO]:
+    """Which of an order's tickets can be cancelled and refunded."""
+    return [ticket for ticket in tickets if order.state == OrderState.PAID and ticket.state in REFUNDABLE]
 
 
 def parts_of(

@@ -3,9 +3,10 @@
 Listed in the organizer's office and for the operator; settled here by what that person decides.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, exists, or_, select
@@ -16,7 +17,7 @@ from cart.mails import owe_refund_mail
 from cart.models import Order, OrderLine, Payment, Refund, RefundLine
 from cart.records import Dispute
 from cart.refunds import owing
-from cart.refunds.by_line import NotRefundable, TooMuch, note_cancelled, plan_refund
+from cart.refunds.by_line import NoTickets, NotRefundable, TooMuch, note_cancelled, plan_refund
 from cart.refunds.owing import Part, RefundReason
 from cart.till import Till
 from shared.errors import Conflict, Invalid, NotFound
@@ -24,6 +25,17 @@ from shared.jobs import nudge
 from shared.money import Money, split_by
 
 LONGEST_NOTE = 500
+GONE_OTHERWISE = "The money of this payment went back another way."
+
+
+class Action(StrEnum):
+    """What can be decided about a refund."""
+
+    AGAIN = "again"
+    OTHERWISE = "otherwise"
+    NOT_OWED = "not_owed"
+    ALLOCATE = "allocate"
+    KEEP = "keep"
 
 
 class Decided(Conflict):
@@ -36,6 +48,18 @@ class NoNote(Invalid):
     """Please write down how the money was paid back."""
 
     code = "NO_NOTE"
+
+
+class StillOwed(Conflict):
+    """All of this refund is still left of what the buyer paid, so it is owed. Nothing was changed."""
+
+    code = "STILL_OWED"
+
+
+class SpansPages(TooMuch):
+    """More was refunded than is left of your tickets: whoever runs this shop says for which pages’ tickets it was."""
+
+    code = "SPANS_PAGES"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +112,88 @@ def _of_page(page_id: UUID | None) -> ColumnElement[bool]:
     return part if page_id is None else part.where(OrderLine.page_id == page_id)
 
 
+@dataclass(frozen=True, slots=True)
+class ToDecide:
+    """What of one order's refunds waits for a person, and what they need to know of it; amounts in minor units."""
+
+    failed: list[Refund]
+    left_of_payments: dict[UUID, int]
+    """What can still go back, of the payment of each that failed."""
+    unallocated: list[Refund]
+    left_of_lines: int
+    """What was not refunded yet of the lines that one made by hand can have been for."""
+
+    def left_of(self, failed: Refund) -> int:
+        """What can still go back of the payment of one that failed."""
+        return self.left_of_payments[failed.payment_id]
+
+
+async def to_decide(session: AsyncSession, refunds: Sequence[Refund], lines: Sequence[OrderLine]) -> ToDecide:
+    """What of these refunds of an order waits for whoever sells these lines of it."""
+    failed = [one for one in refunds if one.state == "failed" and one.solved_at is None]
+    payments = [
+        await session.get_one(Payment, payment_id) for payment_id in {one.payment_id for one in failed}
+    ]
+    return ToDecide(
+        failed=failed,
+        left_of_payments={one.id: await owing.left_of_payment(session, one) for one in payments},
+        unallocated=[one for one in refunds if one.unallocated and one.state != "failed"],
+        left_of_lines=sum((await owing.left_of_lines(session, lines)).values()),
+    )
+
+
+async def decide(
+    session: AsyncSession,
+    till: Till,
+    *,
+    order_id: UUID,
+    refund_id: UUID | None,
+    action: str,
+    item_ids: Collection[UUID],
+    text: str,
+    page_id: UUID | None,
+    actor: str,
+    now: datetime,
+) -> str:
+    """Carry out what a form says about a refund, for one page or (None) for all; returns what was done, in words.
+
+    Raises Invalid for no action of ours, NotFound, NoTickets, and what the action's own function raises.
+    """
+    if action not in list(Action):
+        raise Invalid("Please choose what to do.")
+    if refund_id is None:
+        raise NotFound
+    if action == Action.AGAIN:
+        await try_again(
+            session, order_id=order_id, refund_id=refund_id, page_id=page_id, actor=actor, now=now
+        )
+        return "The refund is tried again."
+    if action == Action.OTHERWISE:
+        await paid_otherwise(
+            session, order_id=order_id, refund_id=refund_id, page_id=page_id, text=text, actor=actor, now=now
+        )
+        return "Noted. This refund no longer waits for a decision."
+    if action == Action.NOT_OWED:
+        await no_longer_owed(
+            session, order_id=order_id, refund_id=refund_id, page_id=page_id, actor=actor, now=now
+        )
+        return "Noted. This refund is no longer owed."
+    chosen = item_ids if action == Action.ALLOCATE else ()
+    if action == Action.ALLOCATE and not chosen:
+        raise NoTickets
+    await allocate(
+        session,
+        till,
+        order_id=order_id,
+        refund_id=refund_id,
+        item_ids=chosen,
+        page_id=page_id,
+        actor=actor,
+        now=now,
+    )
+    return "Noted. The tickets are cancelled." if chosen else "Noted. All tickets stay valid."
+
+
 async def allocate(
     session: AsyncSession,
     till: Till,
@@ -95,18 +201,22 @@ async def allocate(
     order_id: UUID,
     refund_id: UUID,
     item_ids: Collection[UUID],
-    page_id: UUID,
+    page_id: UUID | None,
     actor: str,
     now: datetime,
 ) -> None:
     """Say which tickets a refund made by hand was for: they are cancelled. None at all: all tickets stay.
 
     The amount is spread over the lines of these tickets (of the page, if none is named) by what is left of each.
-    Raises NotFound, Decided, NotRefundable (no such ticket is valid any more), TooMuch (less is left of these lines).
+    `page_id`: only lines of this page; None for the operator, who may choose among all.
+    Raises NotFound, Decided, NotRefundable (no such ticket is valid any more), TooMuch (less is left of these lines),
+    SpansPages (less is left of all lines of the page).
     """
     order, lines, refund = await _lock(session, order_id, refund_id, page_id)
     if not refund.unallocated or refund.state == "failed":
         raise Decided
+    if page_id is not None and refund.amount > sum((await owing.left_of_lines(session, lines)).values()):
+        raise SpansPages
     plan = await plan_refund(session, till.calendar, order=order, lines=lines, item_ids=item_ids)
     if item_ids and not plan.tickets:
         raise NotRefundable
@@ -152,20 +262,17 @@ async def try_again(
 
     No more than is left of the payment. Raises NotFound, Decided, TooMuch (nothing is left).
     """
-    _, _, failed = await _lock(session, order_id, refund_id, page_id)
-    if failed.state != "failed" or failed.solved_at is not None:
-        raise Decided
-    payment = await session.get_one(Payment, failed.payment_id)
-    amount = min(failed.amount, await owing.left_of_payment(session, payment))
+    failed, payment, left = await _lock_failed(session, order_id, refund_id, page_id)
+    amount = min(failed.amount, left)
     if amount <= 0:
         raise TooMuch
     rows = await session.scalars(select(RefundLine).where(RefundLine.refund_id == failed.id))
     by_id = {line.id: line for line in await orders.lines_of(session, order_id)}
-    left = amount
+    rest = amount
     parts = []
     for row in rows:
-        taken = min(row.amount, left)
-        left -= taken
+        taken = min(row.amount, rest)
+        rest -= taken
         parts.append(Part(by_id[row.order_line_id], taken, tuple(row.item_ids)))
     failed.solved_at = now
     await owing.note(session, failed, "refund_tried_again", actor=actor, now=now, after={"amount": amount})
@@ -193,17 +300,49 @@ async def paid_otherwise(
 ) -> None:
     """The money of a refund that failed was given back another way: it counts as refunded from here on.
 
-    Raises NotFound, Decided, NoNote.
+    Raises NotFound, Decided, NoNote, TooMuch (less is left of the payment than that).
     """
-    _, _, failed = await _lock(session, order_id, refund_id, page_id)
-    if failed.state != "failed" or failed.solved_at is not None:
-        raise Decided
+    failed, _, left = await _lock_failed(session, order_id, refund_id, page_id)
     if not text.strip():
         raise NoNote(field="note")
+    if left < failed.amount:
+        raise TooMuch(
+            "Less than this refund is left of what the buyer paid: the money has gone back another way since."
+            " Nothing was changed."
+        )
     failed.solved_at, failed.solved_note = now, text.strip()[:LONGEST_NOTE]
     about: dict[str, object] = {"amount": failed.amount, "note": failed.solved_note}
     await owing.note(session, failed, "refund_paid_otherwise", actor=actor, now=now, after=about)
     await nudge(session, "books")
+
+
+async def no_longer_owed(
+    session: AsyncSession, *, order_id: UUID, refund_id: UUID, page_id: UUID | None, actor: str, now: datetime
+) -> None:
+    """Withdraw a refund that failed, because its money has gone back another way since.
+
+    Raises NotFound, Decided, StillOwed (so much is left of the payment, so the buyer has not had it).
+    """
+    failed, _, left = await _lock_failed(session, order_id, refund_id, page_id)
+    if left >= failed.amount:
+        raise StillOwed
+    failed.last_error = GONE_OTHERWISE
+    await owing.move(session, failed, "withdrawn", now=now, actor=actor)
+    await nudge(session, "books")
+
+
+async def _lock_failed(
+    session: AsyncSession, order_id: UUID, refund_id: UUID, page_id: UUID | None
+) -> tuple[Refund, Payment, int]:
+    """A refund that failed and is not solved, its payment, and what can still go back of that, in minor units.
+
+    The order is locked, so no other refund takes it meanwhile. Raises NotFound, Decided.
+    """
+    _, _, failed = await _lock(session, order_id, refund_id, page_id)
+    if failed.state != "failed" or failed.solved_at is not None:
+        raise Decided
+    payment = await session.get_one(Payment, failed.payment_id)
+    return failed, payment, await owing.left_of_payment(session, payment)
 
 
 async def _lock(

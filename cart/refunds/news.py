@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart import orders
-from cart.mails import owe_refund_mail
+from cart.mails import owe_refund_mail, warn_of_failed_refund
 from cart.models import Order, OrderLine, Payment, Refund
 from cart.refunds import owing
 from cart.refunds.by_line import REFUNDABLE, note_cancelled
@@ -48,6 +48,10 @@ async def apply_refunds(
             changes.add("refund_by_hand")
         elif await owing.apply_facts(session, refund, one, now=now):
             changes.add(f"refund_{refund.state}")
+        else:
+            continue
+        if refund.state == "failed":
+            await warn_of_failed_refund(session, till, refund, now=now)
     given = sum(one.amount for one in facts if owing.state_of(one) != "failed")
     if given >= payment.amount:
         await owing.withdraw_due(session, payment.id, why=BACK_IN_FULL, now=now)

@@ -109,6 +109,20 @@ async def left_of_lines(session: AsyncSession, lines: Sequence[OrderLine]) -> di
     return {line.id: max(0, line.amount + line.tax - given.get(line.id, 0)) for line in lines}
 
 
+def part_of_page(
+    refund: Refund, parts: Iterable[RefundLine], lines: Iterable[OrderLine], *, is_shared: bool
+) -> int:
+    """What of a refund is one page's, in minor units: `parts` and `lines` are that page's alone.
+
+    Where nobody has said for which lines it was, all of it; but of an order that others share, no more than it cost.
+    """
+    named = [part.amount for part in parts if part.refund_id == refund.id]
+    if named:
+        return sum(named)
+    total = sum(line.amount + line.tax for line in lines)
+    return min(total, refund.amount) if is_shared else refund.amount
+
+
 async def owe_refund(session: AsyncSession, payment: Payment, *, reason: RefundReason, now: datetime) -> None:
     """Owe a whole payment back. The caller holds the order's lock, so the sum can't exceed what was paid."""
     if amount := await left_of_payment(session, payment):
@@ -195,7 +209,7 @@ async def apply_facts(session: AsyncSession, refund: Refund, facts: RefundFacts,
     Never a step back: older news that comes later changes nothing. The caller holds the order's lock.
     """
     state = state_of(facts)
-    if _STEPS[state] < _STEPS.get(refund.state, 0):
+    if _STEPS[state] < _STEPS.get(refund.state, 0) or (refund.state == "withdrawn" and state == "failed"):
         return False
     changed = refund.state != state
     refund.state, refund.stripe_refund_id = state, facts.id
@@ -207,6 +221,8 @@ async def apply_facts(session: AsyncSession, refund: Refund, facts: RefundFacts,
     await session.flush()
     if changed:
         about: dict[str, object] = {"amount": refund.amount, "stripe_refund_id": facts.id}
+        if refund.last_error:
+            about["reason"] = refund.last_error
         await note(session, refund, f"refund_{state}", actor="stripe", now=now, after=about)
         await nudge(session, "books")
     return changed
@@ -219,7 +235,16 @@ def state_of(facts: RefundFacts) -> str:
     return "failed" if facts.status in ("failed", "canceled") else "sent"
 
 
-async def move(session: AsyncSession, refund: Refund, state: str, *, now: datetime) -> None:
+def agrees(refund: Refund, facts: RefundFacts) -> bool:
+    """Whether a refund stands here as Stripe says. One that failed there and is owed no longer is withdrawn here."""
+    if refund.state == "withdrawn" and state_of(facts) == "failed":
+        return True
+    return (refund.state, refund.stripe_refund_id) == (state_of(facts), facts.id)
+
+
+async def move(
+    session: AsyncSession, refund: Refund, state: str, *, now: datetime, actor: str = "worker"
+) -> None:
     """Bring a refund to another state, and note it in the order's history; the caller holds the order's lock."""
     if refund.state == state:
         return
@@ -228,7 +253,7 @@ async def move(session: AsyncSession, refund: Refund, state: str, *, now: dateti
         refund.settled_at = now
     await session.flush()
     about: dict[str, object] = {"amount": refund.amount, "reason": refund.last_error}
-    await note(session, refund, f"refund_{state}", actor="worker", now=now, after=about)
+    await note(session, refund, f"refund_{state}", actor=actor, now=now, after=about)
 
 
 async def withdraw_due(session: AsyncSession, payment_id: UUID, *, why: str, now: datetime) -> None:

@@ -7,11 +7,19 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart import orders
+from cart.mails import warn_of_failed_refund
 from cart.models import OrderLine, Payment, Refund, RefundLine
 from cart.records import Dispute
 from cart.refunds import owing
+from cart.till import Till
 from shared.contracts.facts import RefundFacts
-from shared.contracts.protocols import ChargeDisputed, Payments, PaymentsRefused, PaymentsUnavailable
+from shared.contracts.protocols import (
+    ChargeDisputed,
+    KeyRefused,
+    Payments,
+    PaymentsRefused,
+    PaymentsUnavailable,
+)
 from shared.database import Sessions
 from shared.installation import installation_id, mark
 from shared.jobs import nudge
@@ -20,11 +28,11 @@ LEASE = timedelta(minutes=5)  # while one worker asks Stripe, no other takes the
 FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=30), timedelta(hours=6)
 
 
-async def send_due(sessions: Sessions, payments: Payments, *, now: datetime) -> int:
+async def send_due(sessions: Sessions, till: Till, *, now: datetime) -> int:
     """Carry out all refunds that are due, one after the other; returns how many were asked for."""
     handled = 0
     while (taken := await _take(sessions, now=now)) is not None:
-        await _send(sessions, payments, taken, now=now)
+        await _send(sessions, till, taken, now=now)
         handled += 1
     return handled
 
@@ -46,7 +54,7 @@ async def _take(sessions: Sessions, *, now: datetime) -> UUID | None:
         return refund.id
 
 
-async def _send(sessions: Sessions, payments: Payments, refund_id: UUID, *, now: datetime) -> None:
+async def _send(sessions: Sessions, till: Till, refund_id: UUID, *, now: datetime) -> None:
     async with sessions.reading() as session:
         refund = await session.get_one(Refund, refund_id)
         payment = await session.get_one(Payment, refund.payment_id)
@@ -54,7 +62,7 @@ async def _send(sessions: Sessions, payments: Payments, refund_id: UUID, *, now:
     try:
         if refund.stripe_refund_id is None:
             ours = {**mark(installation), "order_id": str(refund.order_id)}
-            facts = await payments.refund(
+            facts = await till.payments.refund(
                 refund_id=refund_id,
                 payment_intent=payment.payment_intent,
                 amount=refund.amount,
@@ -62,12 +70,14 @@ async def _send(sessions: Sessions, payments: Payments, refund_id: UUID, *, now:
                 metadata=ours,
             )
         else:
-            facts = await _look(payments, refund, payment)
+            facts = await _look(till.payments, refund, payment)
     except (PaymentsUnavailable, PaymentsRefused) as error:
-        await _not_sent(sessions, refund_id, error, now=now)
+        await _not_sent(sessions, till, refund_id, error, now=now)
         return
     async with sessions.begin() as session:
-        await owing.apply_facts(session, await _lock(session, refund_id), facts, now=now)
+        refund = await _lock(session, refund_id)
+        if await owing.apply_facts(session, refund, facts, now=now) and refund.state == "failed":
+            await warn_of_failed_refund(session, till, refund, now=now)
 
 
 async def _look(payments: Payments, refund: Refund, payment: Payment) -> RefundFacts:
@@ -88,19 +98,36 @@ async def _lock(session: AsyncSession, refund_id: UUID) -> Refund:
 
 
 async def _not_sent(
-    sessions: Sessions, refund_id: UUID, error: PaymentsUnavailable | PaymentsRefused, *, now: datetime
+    sessions: Sessions,
+    till: Till,
+    refund_id: UUID,
+    error: PaymentsUnavailable | PaymentsRefused,
+    *,
+    now: datetime,
 ) -> None:
     """No answer: later. Disputed: when the dispute is over. Refused for any other reason: a person has to look."""
     async with sessions.begin() as session:
         refund = await _lock(session, refund_id)
         if refund.state not in ("due", "sent"):
             return  # the webhook was faster
-        refund.last_error = str(error.details.get("reason") or error.message)
+        refund.last_error = _said(error)
         refund.next_try_at = now + min(FIRST_WAIT * 2 ** min(refund.tries - 1, 10), LONGEST_WAIT)
         if isinstance(error, ChargeDisputed):
             await _refused_as_disputed(session, refund, now=now)
         elif isinstance(error, PaymentsRefused):
             await owing.move(session, refund, "failed", now=now)
+        if refund.state == "failed":
+            await warn_of_failed_refund(session, till, refund, now=now)
+
+
+def _said(error: PaymentsUnavailable | PaymentsRefused) -> str:
+    """What Stripe said, for the office: an error's own message is for somebody who is about to buy."""
+    if said := error.details.get("reason") or error.details.get("code"):
+        return str(said)
+    if isinstance(error, KeyRefused):
+        return "Stripe does not accept our key."
+    unknown = isinstance(error, PaymentsUnavailable)
+    return "Stripe gave no answer." if unknown else "Stripe refused it and gave no reason."
 
 
 async def _refused_as_disputed(session: AsyncSession, refund: Refund, *, now: datetime) -> None:

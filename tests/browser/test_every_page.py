@@ -1,11 +1,13 @@
 """Every page as it is looked at: nothing serious for axe in light and dark, nothing too wide, nothing that jumps."""
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page
 
+from cart.records import Reconciliation
 from shared.demo_data import ORGANIZER
 from tests.browser.conftest import Visit
 from tests.browser.running import RunningShop
@@ -126,6 +128,35 @@ async def test_pages_of_the_operator(shop: RunningShop, visit: Visit) -> None:
     await operator.sees("What Stripe sent")
     await looks_right(operator.page)
     await open_and_look(operator, f"/operator/orders/{order}")
+
+
+async def test_the_books_on_a_phone(shop: RunningShop, visit: Visit) -> None:
+    """What differs is read without scrolling sideways, each cell under its name; no part of it is lost (spec: H1)."""
+    row = {
+        "about": "Order ABCD-EFGH",
+        "words": "Refund failed",
+        "here": "waiting dispute, €1,250.00",
+        "stripe": "No such payment_intent: 'pi_3QXabcdefghijklmnopqrstu'",
+        "reference": "re_3QXabcdefghijklmnopqrstu",
+        "would": "needs a person",
+        "done": "",
+    }
+    of_row = {"order_id": None, "page_ids": [], "stripe_account": "", "repaired": False}
+    now = datetime.now(UTC)
+    run = Reconciliation(
+        started_at=now, finished_at=now, since=now, committed=True, actor="operator", compared={},
+        differences=[row | of_row],
+    )  # fmt: skip
+    async with shop.database.sessions.begin() as session:
+        session.add(run)
+    operator = await visit(PHONE, signed_in=True, email=ORGANIZER)
+    await open_and_look(operator, f"/operator/books/{run.id}", "/operator/books")
+    await operator.page.goto(f"/operator/books/{run.id}")
+    hidden = "[...document.querySelectorAll('.table-wrap')].map(one => one.scrollWidth - one.clientWidth)"
+    assert await operator.page.evaluate(hidden) == [0, 0]
+    await operator.page.get_by_role("rowheader", name="Order ABCD-EFGH").wait_for()
+    for words in ("waiting dispute", "re_3QX"):
+        await operator.page.get_by_role("cell", name=words).wait_for()
 
 
 @pytest.mark.parametrize("device", [pytest.param(PHONE, id="phone"), pytest.param(DESKTOP, id="desktop")])

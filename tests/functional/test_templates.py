@@ -152,8 +152,14 @@ async def walk_as_the_operator(shop: Shop) -> None:
     async with shop.database.sessions.begin() as session:
         refund = (await session.scalars(select(Refund).where(Refund.state == "due").limit(1))).one()
         refund.state = "failed"
+        by_hand = {"reason": "by_hand", "state": "succeeded", "amount": 100, "unallocated": True}
+        same = {
+            name: getattr(refund, name) for name in ("payment_id", "order_id", "currency", "stripe_account")
+        }
+        session.add(Refund(**same, **by_hand))
     await read(operator, "/operator/refunds", "A refund failed", f"/operator/orders/{refund.order_id}")
-    await read(operator, f"/operator/orders/{refund.order_id}", "Try again", "Refund: ", "Checkout session")
+    order = f"/operator/orders/{refund.order_id}"
+    await read(operator, order, "No longer owed", "Refund: ", "Checkout session", "Which tickets was it for?")
 
 
 async def walk_through_the_books(shop: Shop, kind: UUID) -> None:

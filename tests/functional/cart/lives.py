@@ -211,7 +211,7 @@ class Lived:
 
     async def _send(self) -> None:
         before = len(self.world.payments.made_refunds)
-        await sending.send_due(self.world.sessions, self.world.payments, now=self.world.clock.now())
+        await sending.send_due(self.world.sessions, self.world.till, now=self.world.clock.now())
         for made in self.world.payments.made_refunds[before:]:
             self.news("refund.created", about=made)
 
@@ -307,7 +307,7 @@ async def deliver(world: World, event: EventFacts) -> None:
 async def work(world: World) -> None:
     """What the worker does about money."""
     now = world.clock.now()
-    await sending.send_due(world.sessions, world.payments, now=now)
+    await sending.send_due(world.sessions, world.till, now=now)
     await keeping.post_new(world.sessions, world.till, now=now)
 
 

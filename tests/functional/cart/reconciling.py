@@ -49,7 +49,7 @@ async def repaired(world: World, *expected: Kind) -> Report:
 async def work(world: World) -> None:
     """What the worker does about money."""
     now = world.clock.now()
-    await sending.send_due(world.sessions, world.payments, now=now)
+    await sending.send_due(world.sessions, world.till, now=now)
     await keeping.post_new(world.sessions, world.till, now=now)
 
 

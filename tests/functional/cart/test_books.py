@@ -71,7 +71,7 @@ async def give_back(world: World, order_id: UUID, number: int = 1) -> None:
             reason=RefundReason.ORGANIZER,
             now=world.clock.now(),
         )
-    await sending.send_due(world.sessions, world.payments, now=world.clock.now())
+    await sending.send_due(world.sessions, world.till, now=world.clock.now())
 
 
 async def hear_of_refunds(world: World, session_id: str) -> None:
@@ -145,7 +145,7 @@ async def test_what_bought_nothing_goes_back(world: World) -> None:
     _, _, session_id = await world.paid(kind)
     await world.settle(world.payments.pay_again(session_id))
     assert await sums(world) == {"stripe_balance": 4000, "sales": -2000, "owed_back": -2000}
-    await sending.send_due(world.sessions, world.payments, now=world.clock.now())
+    await sending.send_due(world.sessions, world.till, now=world.clock.now())
     await post(world)
     assert await sums(world) == {"stripe_balance": 1900, "sales": -2000, "fees": 100}
     assert await agrees(world)

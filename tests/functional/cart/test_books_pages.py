@@ -57,7 +57,7 @@ async def give_back(shop: Shop, order_id: UUID) -> None:
             session, shop.world.till, order_id=order_id, item_ids=[tickets[0].id], page_id=None,
             actor="user:x", reason=RefundReason.ORGANIZER, now=shop.clock.now(),
         )  # fmt: skip
-    await sending.send_due(shop.database.sessions, shop.payments, now=shop.clock.now())
+    await sending.send_due(shop.database.sessions, shop.world.till, now=shop.clock.now())
 
 
 async def rows(client: Browser, path: str, status: int = 200) -> list[list[str]]:

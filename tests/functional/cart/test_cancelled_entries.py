@@ -25,7 +25,7 @@ async def cancel(world: World, kind: UUID) -> None:
 async def unwind(world: World) -> int:
     """The worker's sweep, and then what it made due."""
     handled = await cancelled_entries.unwind(world.sessions, world.till, now=world.clock.now())
-    await sending.send_due(world.sessions, world.payments, now=world.clock.now())
+    await sending.send_due(world.sessions, world.till, now=world.clock.now())
     return handled
 
 

@@ -52,7 +52,7 @@ async def cancel_all(world: World, order_id: UUID) -> None:
 
 async def send(world: World) -> None:
     """The worker's sweep."""
-    await sending.send_due(world.sessions, world.payments, now=world.clock.now())
+    await sending.send_due(world.sessions, world.till, now=world.clock.now())
 
 
 async def test_blocked_while_the_money_is_away(world: World) -> None:

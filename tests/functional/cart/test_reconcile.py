@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 
 from cart.models import CheckoutAttempt, Payment
 from cart.reconcile.differences import Kind
-from cart.reconcile.run import reconcile, reconcile_hourly
+from cart.reconcile.run import reconcile, reconcile_due
 from cart.records import Reconciliation
 from shared.contracts.facts import SessionFacts
 from shared.contracts.protocols import PaymentsRefused
@@ -188,12 +188,12 @@ async def test_once_an_hour_over_all_workers(world: World) -> None:
     world.payments.pay(session_id)
     later(world, minutes=3)
     now = world.clock.now()
-    turns = [reconcile_hourly(world.sessions, world.till, now=now) for _ in range(5)]
+    turns = [reconcile_due(world.sessions, world.till, now=now) for _ in range(5)]
     assert sorted(await asyncio.gather(*turns)) == [0, 0, 0, 0, 2]
     assert (await world.order(other)).state == OrderState.PAID
     assert world.payments.made_refunds == []
-    assert await reconcile_hourly(world.sessions, world.till, now=now + timedelta(minutes=59)) == 0
-    assert await reconcile_hourly(world.sessions, world.till, now=now + timedelta(minutes=60)) == 1
+    assert await reconcile_due(world.sessions, world.till, now=now + timedelta(minutes=59)) == 0
+    assert await reconcile_due(world.sessions, world.till, now=now + timedelta(minutes=60)) == 1
     async with world.sessions() as session:
         rows = list(await session.scalars(select(Reconciliation)))
     assert [(row.actor, row.committed) for row in rows] == [("worker", True)] * 2

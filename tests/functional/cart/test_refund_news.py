@@ -190,7 +190,7 @@ async def test_all_money_back_as_goodwill_leaves_the_tickets(world: World) -> No
             session, world.till, order_id=order_id, line_id=line.id, amount=1500, page_id=line.page_id,
             refund_id=new_id(), actor="user:x", now=world.clock.now(),
         )  # fmt: skip
-    await sending.send_due(world.sessions, world.payments, now=world.clock.now())
+    await sending.send_due(world.sessions, world.till, now=world.clock.now())
     assert await tell(world, session_id) == "already"
     assert await world.states(order_id) == ["confirmed"]
 
@@ -203,7 +203,7 @@ async def test_a_refund_of_a_second_payment_by_hand_leaves_the_order(world: Worl
     world.payments.refund_by_hand(again.id, 900)
     await tell(world, again.id)
     assert await world.states(order_id) == ["confirmed"]
-    await sending.send_due(world.sessions, world.payments, now=world.clock.now())
+    await sending.send_due(world.sessions, world.till, now=world.clock.now())
     assert sorted((one.reason, one.state, one.unallocated) for one in await world.refunds()) == [
         ("by_hand", "succeeded", False),
         ("paid_twice", "withdrawn", False),
@@ -220,7 +220,7 @@ async def test_pending_by_hand_is_looked_at_and_never_made_again(world: World) -
     assert (await world.refunds())[0].state == "sent"
     world.payments.made_refunds[0] = made
     world.clock.advance(hours=2)
-    assert await sending.send_due(world.sessions, world.payments, now=world.clock.now()) == 1
+    assert await sending.send_due(world.sessions, world.till, now=world.clock.now()) == 1
     assert [(one.amount, one.state) for one in await world.refunds()] == [(400, "succeeded")]
     assert len(world.payments.made_refunds) == 1
 
@@ -230,7 +230,7 @@ async def test_all_news_of_a_refund_in_any_order(world: World) -> None:
     for order in itertools.permutations(("pending", "succeeded", "failed")):
         _, order_id, session_id = await world.paid(await world.sell(page=new_id().hex))
         await cancel_one(world, order_id)
-        await sending.send_due(world.sessions, world.payments, now=world.clock.now())
+        await sending.send_due(world.sessions, world.till, now=world.clock.now())
         made = world.payments.made_refunds[-1]
         for status in order:
             await tell(world, session_id, facts=[replace(made, status=status)])
@@ -241,7 +241,7 @@ async def failed_refund(world: World) -> tuple[UUID, str, Refund]:
     """The bank has sent a refund of one ticket of two back."""
     _, order_id, session_id = await world.paid(await world.sell(capacity=2, cost=1500), 2)
     await cancel_one(world, order_id)
-    await sending.send_due(world.sessions, world.payments, now=world.clock.now())
+    await sending.send_due(world.sessions, world.till, now=world.clock.now())
     world.payments.fail_refund(world.payments.made_refunds[-1].id)
     assert await tell(world, session_id) == "refund_failed"
     return order_id, session_id, (await world.refunds())[-1]
@@ -269,7 +269,7 @@ async def test_a_refund_that_fails_is_seen_until_it_is_solved(world: World) -> N
 
     results = await asyncio.gather(*(again() for _ in range(5)), return_exceptions=True)
     assert sorted(type(result).__name__ for result in results) == ["Decided"] * 4 + ["NoneType"]
-    await sending.send_due(world.sessions, world.payments, now=world.clock.now())
+    await sending.send_due(world.sessions, world.till, now=world.clock.now())
     assert [(one.amount, one.state) for one in await world.refunds()] == [
         (1500, "failed"),
         (1500, "succeeded"),
@@ -307,7 +307,7 @@ async def test_ours_that_a_full_one_by_hand_overtakes(world: World) -> None:
     await cancel_one(world, order_id)
     world.payments.refund_by_hand(session_id, 3000)
     await tell(world, session_id)
-    await sending.send_due(world.sessions, world.payments, now=world.clock.now())
+    await sending.send_due(world.sessions, world.till, now=world.clock.now())
     assert [(one.amount, one.state) for one in await world.refunds()] == [
         (1500, "withdrawn"),
         (3000, "succeeded"),
@@ -321,7 +321,7 @@ async def test_ours_refused_because_all_went_back_by_hand(world: World) -> None:
     _, order_id, session_id = await world.paid(await world.sell(cost=1500), 2)
     world.payments.refund_by_hand(session_id, 3000)
     await cancel_one(world, order_id)
-    await sending.send_due(world.sessions, world.payments, now=world.clock.now())
+    await sending.send_due(world.sessions, world.till, now=world.clock.now())
     assert [one.state for one in await world.refunds()] == ["failed"]
     await tell(world, session_id)
     ends = {one.amount: one.state for one in await world.refunds()}

@@ -56,7 +56,7 @@ class Office:
 
     async def send(self) -> None:
         """The worker carries refunds out."""
-        await sending.send_due(self.shop.database.sessions, self.shop.payments, now=self.shop.clock.now())
+        await sending.send_due(self.shop.database.sessions, self.shop.world.till, now=self.shop.clock.now())
 
     async def tell(self) -> None:
         """What the webhook does with news of refunds."""

@@ -64,7 +64,7 @@ async def goodwill(world: World, order_id: UUID, amount: int, *, refund_id: UUID
 
 async def send(world: World) -> None:
     """The worker's sweep."""
-    await sending.send_due(world.sessions, world.payments, now=world.clock.now())
+    await sending.send_due(world.sessions, world.till, now=world.clock.now())
 
 
 async def mails(world: World) -> list[OutgoingMail]:

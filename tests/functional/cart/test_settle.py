@@ -206,7 +206,7 @@ async def test_paid_after_the_stock_has_gone_is_refunded_once(world: World) -> N
     assert await world.settle(facts) == Settled.REFUND_DUE
     assert await world.settle(facts) == Settled.ALREADY
     for _ in range(2):
-        await sending.send_due(world.sessions, world.payments, now=world.clock.now())
+        await sending.send_due(world.sessions, world.till, now=world.clock.now())
     (refund,) = await world.refunds()
     assert (refund.amount, refund.state, refund.reason) == (1700, "succeeded", "paid_too_late")
     assert len(world.payments.made_refunds) == 1
@@ -320,11 +320,11 @@ async def test_refund_waits_and_is_tried_again(world: World) -> None:
     await world.settle(facts)
     await world.settle(world.payments.pay_again(session_id))
     world.payments.lost_answers = 1
-    assert await sending.send_due(world.sessions, world.payments, now=world.clock.now()) == 1
+    assert await sending.send_due(world.sessions, world.till, now=world.clock.now()) == 1
     assert (await world.refunds())[0].state == "due"
-    assert await sending.send_due(world.sessions, world.payments, now=world.clock.now()) == 0
+    assert await sending.send_due(world.sessions, world.till, now=world.clock.now()) == 0
     world.clock.advance(minutes=10)
-    assert await sending.send_due(world.sessions, world.payments, now=world.clock.now()) == 1
+    assert await sending.send_due(world.sessions, world.till, now=world.clock.now()) == 1
     (refund,) = await world.refunds()
     assert (refund.state, refund.tries) == ("succeeded", 2)
     assert len(world.payments.made_refunds) == 1
@@ -340,7 +340,7 @@ async def test_refund_that_was_looked_at_for_days_is_still_tried_again(world: Wo
     async with world.sessions.begin() as session:
         await session.execute(update(Refund).values(tries=500))
     world.payments.lost_answers = 1
-    assert await sending.send_due(world.sessions, world.payments, now=world.clock.now()) == 1
+    assert await sending.send_due(world.sessions, world.till, now=world.clock.now()) == 1
     (refund,) = await world.refunds()
     assert (refund.order_id, refund.state) == (order_id, "due")
     assert refund.next_try_at - world.clock.now() == timedelta(hours=6)
