@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart import orders
 from cart.models import Order, OrderLine, Refund, RefundLine
-from cart.office.words import why_failed
 from cart.refunds.owing import REASON_WORDS, Part, RefundReason, part_of_page
 from cart.till import Till
+from cart.words import why_failed
 from shared.contracts.states import SELLING_ROLES
 from shared.identity.users import emails_of
 from shared.mail import owe_mail

@@ -125,8 +125,7 @@ async def _treat(
     try:
         return Outcome(looked.order, looked.health, await deed[1](sessions, till, looked, now=now))
     except AppError as error:
-        reason = error.details.get("reason", "")
-        return Outcome(looked.order, looked.health, f"{error.message} {reason}".strip(), failed=True)
+        return Outcome(looked.order, looked.health, error.for_office, failed=True)
 
 
 async def _pending(session: AsyncSession, till: Till, wanted: Wanted) -> Select[UUID]:

@@ -26,6 +26,11 @@ class AppError(Exception):
             self.details["field"] = field
         super().__init__(self.message)
 
+    @property
+    def for_office(self) -> str:
+        """What happened, for those who sell or run it; the message is for whoever has just pressed something."""
+        return self.message
+
 
 class NotFound(AppError):
     """We could not find that. It may have moved, or it belongs to somebody else."""

@@ -45,7 +45,7 @@ async def post_new(sessions: Sessions, till: Till, *, now: datetime) -> int:
             await payouts.follow(sessions, till.payments, stripe_account=account, now=now)
         except (PaymentsUnavailable, PaymentsRefused) as error:
             # one account that is closed to us must not stop the books of the others
-            log.warning("balance transactions not read", stripe_account=account, reason=error.message)
+            log.warning("balance transactions not read", stripe_account=account, reason=error.for_office)
     return await post_open(sessions, now=now)
 
 

@@ -8,8 +8,9 @@ from quart import Response, flash, jsonify, render_template, request
 from quart.typing import ResponseReturnValue
 from quart_rate_limiter import rate_limit
 
+from cart import words
 from cart.books.views import MONEY_WORDS, money_of_order
-from cart.office import orders, words
+from cart.office import orders
 from cart.office.evidence import evidence
 from cart.office.evidence_pdf import render as draw
 from cart.refunds import by_line, decisions

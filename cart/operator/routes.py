@@ -6,7 +6,7 @@ from quart import flash, render_template, request
 from quart.typing import ResponseReturnValue
 from quart_rate_limiter import rate_limit
 
-from cart.office import words
+from cart import words
 from cart.operator import checks, views
 from cart.operator.views import Show
 from cart.refunds import decisions

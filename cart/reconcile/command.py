@@ -68,7 +68,7 @@ def as_text(report: Report) -> str:
 
 
 def _lines(report: Report) -> Iterator[str]:
-    counts = ", ".join(counted(number, name) for name, number in report.compared.items())
+    counts = ", ".join(counted(number, name) for name, number in report.compared.items()) or "nothing"
     yield f"Compared since {report.since:%Y-%m-%d %H:%M} UTC: {counts}."
     for error in report.errors:
         yield f"Could not be looked at: {error}"

@@ -9,12 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart.attempts import CLOCK_SKEW
 from cart.models import Payment, Refund
-from cart.office.words import why_failed
 from cart.reconcile import repairs
 from cart.reconcile.differences import NEEDS_A_PERSON, Difference, Kind, Repair, Scope
 from cart.reconcile.listing import Listed
 from cart.reconcile.reading import OrderBrief, among, booked_intents, orders_by_id
 from cart.refunds.owing import agrees
+from cart.words import why_failed
 from shared.contracts.facts import RefundFacts
 from shared.ids import parse_id
 from shared.money import format_minor

@@ -16,7 +16,6 @@ from cart.books.posting import CHARGE
 from cart.complete import settle_at_once
 from cart.disputes import apply_dispute
 from cart.models import CheckoutAttempt, Payment, Refund
-from cart.office.words import why_failed
 from cart.reconcile.differences import NotRepaired
 from cart.records import BalanceTransaction
 from cart.refunds import owing, sending
@@ -24,6 +23,7 @@ from cart.refunds.news import apply_refunds
 from cart.refunds.owing import RefundReason, owe_refund
 from cart.settle import Settled
 from cart.till import Till
+from cart.words import why_failed
 from shared.contracts.facts import IntentFacts, PayoutFacts, SessionFacts, TransactionFacts
 from shared.contracts.protocols import Confirmation
 from shared.contracts.states import STOCK_STATES, OrderState

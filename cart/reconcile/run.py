@@ -190,7 +190,7 @@ class Run:
         try:
             listed = await list_account(self.sessions, payments, account, self.scope, progress=self.progress)
         except (PaymentsUnavailable, PaymentsRefused) as error:
-            self._note_silence(account, error)
+            self.report.silent[account] = error.for_office
             return
         self.report.compared.update(listed.counts() | {"foreign": listed.foreign(self.scope)})
         for compare in OF_ACCOUNT:
@@ -224,11 +224,7 @@ class Run:
                 self.sessions, payments, account, self.scope, since=since, progress=self.progress
             )
         except (PaymentsUnavailable, PaymentsRefused) as error:
-            self._note_silence(account, error)
-
-    def _note_silence(self, account: str, error: AppError) -> None:
-        reason = error.details.get("reason", "")
-        self.report.silent[account] = f"{error.message} {reason}".strip()
+            self.report.silent[account] = error.for_office
 
     def _told(self) -> frozenset[str]:
         """Payments that something was said about already: that their movements are missing only follows from it."""
@@ -256,7 +252,7 @@ class Run:
         except NotRepaired as reason:
             difference.done = f"not repaired: {reason}"
         except AppError as error:
-            difference.done = f"not repaired: {error.message}"
+            difference.done = f"not repaired: {error.for_office}"
         except Exception as error:
             log.exception("not repaired", kind=difference.kind, about=difference.about)
             difference.done = f"not repaired: {type(error).__name__}"

@@ -15,7 +15,6 @@ from cart.till import Till
 from shared.contracts.facts import RefundFacts
 from shared.contracts.protocols import (
     ChargeDisputed,
-    KeyRefused,
     Payments,
     PaymentsRefused,
     PaymentsUnavailable,
@@ -110,7 +109,7 @@ async def _not_sent(
         refund = await _lock(session, refund_id)
         if refund.state not in ("due", "sent"):
             return  # the webhook was faster
-        refund.last_error = _said(error)
+        refund.last_error = error.for_office
         refund.next_try_at = now + min(FIRST_WAIT * 2 ** min(refund.tries - 1, 10), LONGEST_WAIT)
         if isinstance(error, ChargeDisputed):
             await _refused_as_disputed(session, refund, now=now)
@@ -118,16 +117,6 @@ async def _not_sent(
             await owing.move(session, refund, "failed", now=now)
         if refund.state == "failed":
             await warn_of_failed_refund(session, till, refund, now=now)
-
-
-def _said(error: PaymentsUnavailable | PaymentsRefused) -> str:
-    """What Stripe said, for the office: an error's own message is for somebody who is about to buy."""
-    if said := error.details.get("reason") or error.details.get("code"):
-        return str(said)
-    if isinstance(error, KeyRefused):
-        return "Stripe does not accept our key."
-    unknown = isinstance(error, PaymentsUnavailable)
-    return "Stripe gave no answer." if unknown else "Stripe refused it and gave no reason."
 
 
 async def _refused_as_disputed(session: AsyncSession, refund: Refund, *, now: datetime) -> None:

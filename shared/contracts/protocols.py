@@ -216,11 +216,19 @@ class PaymentsUnavailable(AppError):
     status = 503
     code = "PAYMENTS_UNAVAILABLE"
 
+    @property
+    def for_office(self) -> str:
+        return "Stripe gave no answer."
+
 
 class KeyRefused(PaymentsUnavailable):
     """The payment provider does not accept our key, so nothing can be paid now. Your tickets stay held."""
 
     code = "KEY_REFUSED"
+
+    @property
+    def for_office(self) -> str:
+        return "Stripe does not accept our key."
 
 
 class PaymentsRefused(AppError):
@@ -228,6 +236,11 @@ class PaymentsRefused(AppError):
 
     status = 502
     code = "PAYMENTS_REFUSED"
+
+    @property
+    def for_office(self) -> str:
+        said = self.details.get("reason") or self.details.get("code")
+        return str(said or "Stripe refused it and gave no reason.")
 
 
 class CustomerGone(PaymentsRefused):

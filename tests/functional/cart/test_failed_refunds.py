@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import select
 
 from cart.models import Payment, Refund
-from cart.office.words import REFUND_FAILURES, why_failed
 from cart.refunds import decisions, sending
 from cart.refunds.by_line import refund_items
 from cart.refunds.news import apply_refunds
 from cart.refunds.owing import RefundReason
+from cart.words import REFUND_FAILURES, why_failed
 from shared.contracts.facts import RefundFacts
 from shared.contracts.protocols import KeyRefused, PaymentsRefused, PaymentsUnavailable
 from shared.models import OutgoingMail

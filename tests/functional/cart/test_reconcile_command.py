@@ -121,7 +121,7 @@ async def test_stripe_that_does_not_answer(line: Line) -> None:
     line.env["STRIPE_API_BASE"] = "http://127.0.0.1:1"
     answer = await line.reconcile()
     assert answer.status == 2
-    assert "the platform’s account: The payment provider did not answer." in answer.out
+    assert "the platform’s account: Stripe gave no answer." in answer.out
 
 
 async def test_database_that_does_not_answer(line: Line) -> None:
