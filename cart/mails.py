@@ -1,7 +1,7 @@
 """Mails about orders: to the buyer when one was paid or failed, or money goes back; to sellers, what needs them."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,6 +14,7 @@ from cart.models import Order, OrderLine, Refund, RefundLine
 from cart.refunds.owing import REASON_WORDS, Part, RefundReason, part_of_page
 from cart.till import Till
 from cart.words import why_failed
+from shared.contracts.dtos import TicketDTO
 from shared.contracts.states import SELLING_ROLES
 from shared.identity.users import emails_of
 from shared.mail import owe_mail
@@ -22,78 +23,108 @@ from shared.money import Money, format_minor
 
 async def owe_paid_mail(
     session: AsyncSession,
+    till: Till,
     order: Order,
     lines: Sequence[OrderLine],
     *,
-    public_url: str,
     now: datetime,
     late: bool = False,
 ) -> None:
     """The tickets; `late`: the payment came after the hold had lapsed, and they were still to be had."""
-    bought = [_line(line, line.quantity, line.amount, order.currency) for line in lines]
-    await _owe(
-        session, order, "order_paid", order.id, public_url=public_url, now=now, lines=bought, late=late
-    )
+    parts = _whole_lines(lines)
+    await _owe(session, till, order, "order_paid", order.id, parts, now=now, late=late)
 
 
-async def owe_failed_mail(session: AsyncSession, order: Order, *, public_url: str, now: datetime) -> None:
+async def owe_failed_mail(
+    session: AsyncSession, till: Till, order: Order, lines: Sequence[OrderLine], *, now: datetime
+) -> None:
     """A delayed payment did not arrive."""
-    await _owe(session, order, "payment_failed", order.id, public_url=public_url, now=now)
+    await _owe(session, till, order, "payment_failed", order.id, _whole_lines(lines), now=now)
 
 
 async def owe_refund_mail(
     session: AsyncSession,
+    till: Till,
     order: Order,
     *,
     about: UUID,
     amount: Money,
     reason: RefundReason,
-    public_url: str,
     now: datetime,
     parts: Sequence[Part] = (),
-    whole: bool = False,
 ) -> None:
     """Money that goes back (0 for free tickets), why, and for which cancelled tickets.
 
-    Once per `about`: the refund, the payment, or a ticket. `whole`: a payment that bought nothing.
+    Once per `about`: the refund, the payment, or a ticket.
     """
-    gone = [
-        _line(part.line, len(part.item_ids), part.amount, order.currency) for part in parts if part.item_ids
-    ]
-    await _owe(
-        session,
-        order,
-        "refund",
-        about,
-        public_url=public_url,
-        now=now,
-        lines=gone,
-        reason=REASON_WORDS[reason],
-        amount=str(amount) if amount.amount else "",
-        whole=whole,
-    )
+    gone = [part for part in parts if part.item_ids]
+    about_money = _of_refund(amount, reason, whole=False)
+    await _owe(session, till, order, "refund", about, gone, now=now, **about_money)
 
 
-def _line(line: OrderLine, quantity: int, amount: int, currency: str) -> dict[str, Any]:
+async def owe_sent_back_mail(
+    session: AsyncSession,
+    till: Till,
+    order: Order,
+    lines: Sequence[OrderLine],
+    *,
+    about: UUID,
+    amount: Money,
+    reason: RefundReason,
+    now: datetime,
+) -> None:
+    """A payment, `about`, that bought nothing goes back whole; and what its order was for."""
+    about_money = _of_refund(amount, reason, whole=True)
+    await _owe(session, till, order, "refund", about, _whole_lines(lines), now=now, **about_money)
+
+
+def _of_refund(amount: Money, reason: RefundReason, *, whole: bool) -> dict[str, Any]:
     return {
-        "quantity": quantity,
-        "name": line.name,
-        "detail": line.detail,
-        "amount": format_minor(amount, currency),
+        "amount": str(amount) if amount.amount else "",
+        "reason": REASON_WORDS[reason],
+        "whole": whole,
+    }
+
+
+def _whole_lines(lines: Sequence[OrderLine]) -> list[Part]:
+    return [Part(line, line.amount, tuple(line.item_ids)) for line in lines]
+
+
+async def _tickets(
+    session: AsyncSession, till: Till, order: Order, parts: Sequence[Part]
+) -> dict[UUID, TicketDTO]:
+    """The order's tickets by id: its own, or back in the buyer's cart. What was removed there is missing."""
+    found = {one.id: one for one in await till.calendar.get_tickets_for_order(session, order.id)}
+    if any(item not in found for part in parts for item in part.item_ids):
+        in_cart = await till.calendar.pending_tickets(session, user_id=order.user_id)
+        found |= {one.id: one for one in in_cart}
+    return found
+
+
+def _line(part: Part, tickets: Mapping[UUID, TicketDTO], currency: str) -> dict[str, Any]:
+    """A line as a mail shows it; one of its tickets knows when and where, as it stands now."""
+    return {
+        "quantity": len(part.item_ids),
+        "name": part.line.name,
+        "detail": part.line.detail,
+        "amount": format_minor(part.amount, currency),
+        "ticket": next((tickets[item] for item in part.item_ids if item in tickets), None),
     }
 
 
 async def _owe(
     session: AsyncSession,
+    till: Till,
     order: Order,
     template: str,
     about: UUID,
+    parts: Sequence[Part],
     *,
-    public_url: str,
     now: datetime,
     **context: Any,
 ) -> None:
-    """Owe one mail about an order; once per template and what it is about."""
+    """Owe one mail about an order and these parts of it; once per template and what it is about."""
+    tickets = await _tickets(session, till, order, parts) if parts else {}
     await owe_mail(
         session,
         to=order.email,
@@ -101,8 +132,9 @@ async def _owe(
         now=now,
         dedupe_key=f"{template}:{about}",
         number=order.number,
-        href=f"{public_url}/orders/{order.id}",
+        href=f"{till.public_url}/orders/{order.id}",
         total=format_minor(order.total, order.currency),
+        lines=[_line(part, tickets, order.currency) for part in parts],
         **context,
     )
 

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart import attempts, orders
 from cart.books import ledger
-from cart.mails import owe_failed_mail, owe_paid_mail, owe_refund_mail, warn_office
+from cart.mails import owe_failed_mail, owe_paid_mail, owe_sent_back_mail, warn_office
 from cart.models import CheckoutAttempt, Order, OrderLine, Payment
 from cart.refunds.owing import RefundReason, owe_refund
 from cart.till import Till
@@ -70,7 +70,7 @@ async def settle(
         return await _paid(session, till, order, lines, attempt, facts, now=now)
     await session.execute(_adoption(attempt, facts))
     if facts.payment_status == "unpaid":
-        return await _unpaid(session, till, order, failed=failed, now=now)
+        return await _unpaid(session, till, order, lines, failed=failed, now=now)
     return Settled.NOTHING_PAID
 
 
@@ -142,14 +142,22 @@ async def give_back(
     return True
 
 
-async def _unpaid(session: AsyncSession, till: Till, order: Order, *, failed: bool, now: datetime) -> Settled:
+async def _unpaid(
+    session: AsyncSession,
+    till: Till,
+    order: Order,
+    lines: Sequence[OrderLine],
+    *,
+    failed: bool,
+    now: datetime,
+) -> Settled:
     if failed:
         if order.state == OrderState.PENDING:  # the failure overtook the completion
             await orders.move_order(
                 session, order, OrderState.PROCESSING, now=now, actor="stripe", why="on_its_way"
             )
         if await give_back(session, till, order, to=OrderState.FAILED, actor="stripe", now=now):
-            await owe_failed_mail(session, order, public_url=till.public_url, now=now)
+            await owe_failed_mail(session, till, order, lines, now=now)
         return Settled.FAILED
     if await orders.move_order(
         session, order, OrderState.PROCESSING, now=now, actor="stripe", why="on_its_way"
@@ -184,7 +192,7 @@ async def _paid(
         details={"payment_intent": payment.payment_intent, "amount": payment.amount},
     )  # fmt: skip
     await ledger.post_sale(session, payment, lines, at=now)
-    await owe_paid_mail(session, order, lines, public_url=till.public_url, now=now, late=late)
+    await owe_paid_mail(session, till, order, lines, now=now, late=late)
     return Settled.PAID
 
 
@@ -208,15 +216,8 @@ async def _send_back(
     await ledger.post_owed_back(session, payment, at=now)
     await owe_refund(session, payment, reason=reason, now=now)
     amount = Money(payment.amount, payment.currency)
-    await owe_refund_mail(
-        session,
-        order,
-        about=payment.id,
-        amount=amount,
-        reason=reason,
-        public_url=till.public_url,
-        now=now,
-        whole=True,
+    await owe_sent_back_mail(
+        session, till, order, lines, about=payment.id, amount=amount, reason=reason, now=now
     )
     if reason is RefundReason.WRONG_AMOUNT:
         total = Money(sum(line.amount + line.tax for line in lines), order.currency)
@@ -324,4 +325,4 @@ async def settle_free(session: AsyncSession, till: Till, order: Order, *, now: d
     await orders.move_order(
         session, order, OrderState.PAID, now=now, actor=f"user:{order.user_id}", why="free"
     )
-    await owe_paid_mail(session, order, order.lines, public_url=till.public_url, now=now)
+    await owe_paid_mail(session, till, order, order.lines, now=now)

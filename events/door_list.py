@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from events.models import Entry, Ticket, TicketType
 from events.queries import pages_of_member
 from shared.contracts.dtos import PageDTO
-from shared.contracts.states import EntryState, TicketState
+from shared.contracts.states import OPENING_STATES, EntryState
 from shared.csv_file import csv_file
 from shared.errors import NotFound
 from shared.identity.models import User
@@ -48,7 +48,7 @@ async def door_list(session: AsyncSession, entry: Entry) -> Sequence[tuple[str, 
         .join(User, User.id == Ticket.user_id)
         .where(
             Ticket.entry_id == entry.id,
-            Ticket.state.in_((TicketState.CONFIRMED, TicketState.CHECKED_IN)),
+            Ticket.state.in_(OPENING_STATES),
             ~Ticket.blocked,
         )
         .order_by(Ticket.code)

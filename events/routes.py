@@ -9,21 +9,20 @@ from quart.typing import ResponseReturnValue
 
 from events import choice as choices
 from events import keeping, own_holds, pending
-from events.calendar_file import calendar_file
+from events.calendar_file import calendar_file, method
 from events.catalogue import Catalogue, Snapshot
 from events.choice import Choice
 from events.queries import ticket_by_id
 from events.ticket_code import qr_image
 from events.views import EntryView, stand_of_entry, stand_of_type
 from shared.contracts.dtos import TicketDTO
-from shared.contracts.states import TicketState
+from shared.contracts.states import OPENING_STATES, TicketState
 from shared.errors import NotFound
 from shared.identity.guard import current_user
 from shared.web import db_session, now, see_other, shop, wants_fragment
 
 blueprint = Blueprint("events", __name__)
 
-OPENING_STATES = (TicketState.CONFIRMED, TicketState.CHECKED_IN)
 PUBLIC_STATES = (*OPENING_STATES, TicketState.CANCELLED)
 OWN_STATES = (TicketState.PENDING, TicketState.RESERVED)
 
@@ -155,8 +154,7 @@ async def _show_again(shown: EntryView, chosen: Choice) -> tuple[str, int]:
 async def ticket(ticket_id: UUID) -> ResponseReturnValue:
     """A ticket by its address that cannot be guessed; its code as a QR code once it is confirmed."""
     shown = await _ticket(ticket_id)
-    opens = shown.state in OPENING_STATES and not shown.entry_cancelled and not shown.blocked
-    code = shown.code if opens else None
+    code = shown.code if shown.opens_door else None
     body = await render_template(
         "events/ticket.html", ticket=shown, page=shown.page, qr=qr_image(code) if code else ""
     )
@@ -165,10 +163,12 @@ async def ticket(ticket_id: UUID) -> ResponseReturnValue:
 
 @blueprint.get("/tickets/<uuid:ticket_id>/calendar.ics")
 async def ticket_calendar(ticket_id: UUID) -> ResponseReturnValue:
-    """The event of a ticket as a calendar file."""
+    """The event of a ticket as a calendar file; of one that was cancelled, to take it out of the calendar again."""
     shown = await _ticket(ticket_id)
-    body = calendar_file(shown, url=f"{shop().settings.public_url}/tickets/{shown.id}", now=now())
-    answer = Response(body, content_type="text/calendar; charset=utf-8")
+    settings = shop().settings
+    url = f"{settings.public_url}/tickets/{shown.id}"
+    body = calendar_file(shown, url=url, mail_address=settings.mail_address, now=now())
+    answer = Response(body, content_type=f"text/calendar; charset=utf-8; method={method(shown)}")
     answer.headers["Content-Disposition"] = f'attachment; filename="{shown.entry_slug}.ics"'
     return _secret(answer)
 

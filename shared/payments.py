@@ -307,7 +307,10 @@ class StripePayments(StripeConnection):
         return [facts.endpoint_facts(found) async for found in every(listed)]
 
     def ping(self) -> tuple[bytes, str]:
-        """An event of our own type, signed with our first secret in Stripe's scheme (Stripe: "verify manually")."""
+        """An event of our own type, signed in Stripe's scheme (Stripe: "verify manually") with our first secret.
+
+        The first is the newest (docs/operating.md): Stripe signs with it for good once a rotation is over.
+        """
         stamp = int(time.time())
         event = {
             "id": f"evt_ping_{stamp}",

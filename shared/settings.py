@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parseaddr
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -50,6 +51,11 @@ class Settings:
     def secure_cookies(self) -> bool:
         """Cookies are for https only wherever the shop's own address is https."""
         return self.public_url.startswith("https://")
+
+    @property
+    def mail_address(self) -> str:
+        """The bare address of `mail_from`."""
+        return parseaddr(self.mail_from)[1]
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> "Settings":

@@ -4,7 +4,7 @@ from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -38,7 +38,7 @@ class Smtp:
                 "SMTP_URL must be like smtp://user:password@mail.example.org:587 or smtps://…"
             )
         self._sender = settings.mail_from
-        self._address = parseaddr(settings.mail_from)[1]
+        self._address = settings.mail_address
         if "@" not in self._address:
             raise SettingsError("MAIL_FROM must be like Tickets <tickets@example.org>.")
         self._domain = self._address.rpartition("@")[2]

@@ -1,6 +1,6 @@
 """A page that sells, buyers and a till with Stripe in memory, for tests of the cart's processes on real tables."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -43,7 +43,14 @@ class World:
         """A ticket type on sale; `capacity`, `cost`, and for its page `currency`, `hold_minutes`, …; returns its id."""
         of_page = {
             name: values.pop(name)
-            for name in ("currency", "hold_minutes", "delayed_methods", "stripe_account", "refund_hours")
+            for name in (
+                "currency",
+                "time_zone",
+                "hold_minutes",
+                "delayed_methods",
+                "stripe_account",
+                "refund_hours",
+            )
             if name in values
         }
         async with self.sessions.begin() as session:
@@ -116,6 +123,14 @@ class World:
         """The same, paid and settled."""
         user_id, order_id, session_id = await self.bought(type_id, quantity)
         await self.settle(self.payments.pay(session_id))
+        return user_id, order_id, session_id
+
+    async def lapsed(self, type_id: UUID) -> tuple[UUID, UUID, str]:
+        """A buyer whose hold was given back, while the payment page can still be paid; the same ids."""
+        user_id, order_id, session_id = await self.bought(type_id)
+        self.clock.advance(minutes=31)
+        await self.release(order_id)
+        self.payments.known[session_id] = replace(self.payments.known[session_id], status="open")
         return user_id, order_id, session_id
 
     async def pay(self, user_id: UUID, order_id: UUID) -> str:

@@ -150,7 +150,10 @@ def judge_answer(address: str, status: int, location: str, result: object) -> Ou
     elif 300 <= status < 400:
         words = f"{address} redirects to {location or 'another address'}: Stripe follows no redirect."
     elif status == 400:
-        words = f"{address} refuses our signature: another STRIPE_WEBHOOK_SECRET, or a wrong clock, is used there."
+        words = (
+            f"{address} refuses our signature by the first STRIPE_WEBHOOK_SECRET: "
+            "that secret is not known there, or a clock is wrong."
+        )
     else:
         words = f"{address} answers {status}: no webhook arrives."
     return Outcome(False, words)

@@ -159,12 +159,12 @@ async def _owe(
         about = refund.id
     await owe_refund_mail(
         session,
+        till,
         plan.order,
         about=about,
         amount=Money(plan.amount, plan.order.currency),
         reason=reason,
         parts=plan.parts,
-        public_url=till.public_url,
         now=now,
     )
     await nudge(session, "books")
@@ -296,11 +296,11 @@ async def refund_amount(
     )
     await owe_refund_mail(
         session,
+        till,
         order,
         about=refund.id,
         amount=Money(amount, order.currency),
         reason=RefundReason.GOODWILL,
-        public_url=till.public_url,
         now=now,
     )
     await nudge(session, "books")

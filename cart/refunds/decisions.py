@@ -231,12 +231,12 @@ async def allocate(
     await note_cancelled(session, order_id, plan.tickets, actor=actor, reason=RefundReason.BY_HAND, now=now)
     await owe_refund_mail(
         session,
+        till,
         order,
         about=refund.id,
         amount=Money(refund.amount, refund.currency),
         reason=RefundReason.BY_HAND,
         parts=parts,
-        public_url=till.public_url,
         now=now,
     )
 

@@ -132,12 +132,12 @@ async def _cancel_all(
     await note_cancelled(session, order.id, gone, actor="stripe", reason=RefundReason.BY_HAND, now=now)
     await owe_refund_mail(
         session,
+        till,
         order,
         about=waiting[-1].id,
         amount=Money(sum(refund.amount for refund in waiting), payment.currency),
         reason=RefundReason.BY_HAND,
         parts=parts,
-        public_url=till.public_url,
         now=now,
     )
     return True

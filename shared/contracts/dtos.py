@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from shared.contracts.states import OrderState, TicketState
+from shared.contracts.states import OPENING_STATES, OrderState, TicketState
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,11 @@ class TicketDTO:
     """A dispute has withdrawn the money: the state stays underneath, the door stays shut (spec: H4)."""
     confirmed_at: datetime | None = None
     checked_in_at: datetime | None = None
+
+    @property
+    def opens_door(self) -> bool:
+        """Whether it is good for the evening: paid, and neither cancelled, with its event or alone, nor blocked."""
+        return self.state in OPENING_STATES and not self.entry_cancelled and not self.blocked
 
     @property
     def page_id(self) -> UUID:

@@ -68,6 +68,9 @@ STOCK_STATES: frozenset[TicketState] = frozenset(
     {TicketState.RESERVED, TicketState.CONFIRMED, TicketState.CHECKED_IN}
 )
 
+OPENING_STATES = (TicketState.CONFIRMED, TicketState.CHECKED_IN)
+"""Paid for and not given back: the door code exists."""
+
 
 def sources_of(target: TicketState) -> tuple[TicketState, ...]:
     """The ticket states from which `target` may be reached; for `UPDATE … WHERE state IN (…)`."""

@@ -12,7 +12,7 @@ from tests.faults.organizer import announce_and_cancel, refund_some
 from tests.faults.people import Diary, Person
 from tests.faults.town import Town
 
-LEAVE_SECONDS = 90
+LEAVE_SECONDS = 300  # one page that does not answer is tried for more than half of that, see people.py
 
 
 @contextmanager

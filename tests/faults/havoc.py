@@ -40,13 +40,23 @@ def end(parts: Parts) -> dict[str, int]:
     return happened
 
 
-def rage(parts: Parts, diary: Diary, *, seconds: float, pause: float, chance: random.Random) -> Counter[str]:
+def rage(
+    parts: Parts,
+    diary: Diary,
+    *,
+    seconds: float,
+    kills: int,
+    paid: int,
+    pause: float,
+    chance: random.Random,
+) -> Counter[str]:
     """Kill something about every `pause` seconds, now and then two at a time, and start it again soon.
 
-    Returns what happened to money at Stripe meanwhile, without our doing.
+    Goes on after `seconds` until so many different parts were killed and so many buyers saw that they have paid: on a
+    busy machine little happens in a given time. Returns what happened to money at Stripe meanwhile, without our doing.
     """
     until, victims, deeds = time.monotonic() + seconds, _victims(chance), Counter[str]()
-    while time.monotonic() < until:
+    while time.monotonic() < until or len(parts.kills) < kills or len(diary.saw_paid) < paid:
         time.sleep(chance.uniform(0.5, 1.5) * pause)
         parts.look()
         _meddle(parts)

@@ -29,7 +29,7 @@ from tests.faults.parts import Parts
 from tests.faults.people import Diary
 
 LATER = timedelta(minutes=10)
-QUIET_SECONDS, WORKER_ROUND = 120, 5
+QUIET_SECONDS, WORKER_ROUND = 300, 5
 UNFINISHED = {
     "orders": "SELECT count(*) FROM orders WHERE state IN ('pending', 'processing')",
     "attempts": "SELECT count(*) FROM checkout_attempts WHERE state IN ('creating', 'open')",
@@ -55,6 +55,10 @@ class Plan:
     """Seconds between two visits of one person, about."""
     pause: float = 8
     """Seconds between two kills, about."""
+    kills: int = 0
+    """Different parts that are killed, at least, and if it takes longer."""
+    paid: int = 0
+    """Orders that their buyers see paid, likewise."""
 
 
 @dataclass(slots=True)
@@ -108,7 +112,13 @@ def run(plan: Plan, folder: Path) -> Outcome:
         with crowd(parts.ports, place, owner, buyers, seed=plan.seed, pace=plan.pace) as outcome.diary:
             havoc.begin(parts, seed=plan.seed)
             outcome.deeds = havoc.rage(
-                parts, outcome.diary, seconds=plan.seconds, pause=plan.pause, chance=chance
+                parts,
+                outcome.diary,
+                seconds=plan.seconds,
+                kills=plan.kills,
+                paid=plan.paid,
+                pause=plan.pause,
+                chance=chance,
             )
             outcome.faults.update(havoc.end(parts))
         parts.wait_until_ready()  # not before everybody has left: a busy machine could take minutes

@@ -8,19 +8,19 @@ import pytest
 from tests.faults.soak import Plan, run_in_new_folder
 
 SEED = "TILLGATE_FAULTS_SEED"
-SECONDS = 25
+SECONDS, KILLS, PAID = 25, 4, 11
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)  # 45 s on a quiet machine; each wait inside has an end of its own
 def test_nothing_is_lost_while_everything_fails() -> None:
     """kill -9 of every part, cut calls, lost webhooks; then every cent and every ticket is accounted for.
 
     spec: H1, H2, H3, B8, B9, C5. The seed is random and printed; TILLGATE_FAULTS_SEED repeats one.
     """
     seed = int(os.environ.get(SEED) or random.randrange(2**31))
-    outcome = run_in_new_folder(Plan(seed, seconds=SECONDS, pause=3))
+    outcome = run_in_new_folder(Plan(seed, seconds=SECONDS, pause=3, kills=KILLS, paid=PAID))
     told = "\n".join(outcome.lines())
     assert not outcome.complaints, f"{told}\n{outcome.complaints}\n{SEED}={seed}"
-    assert outcome.counts["orders"]["paid"] > 10, told
-    assert len(outcome.kills) >= 4, told
+    assert outcome.counts["orders"]["paid"] >= PAID, told
+    assert len(outcome.kills) >= KILLS, told
     assert outcome.faults and outcome.webhooks["repeated"], told  # noqa: PT018 - one thought

@@ -127,9 +127,14 @@ async def test_cart_says_which_tickets_are_gone(shop: Shop, kind: UUID) -> None:
 async def test_ticket_of_a_cancelled_event(shop: Shop, kind: UUID) -> None:
     """Its page opens no door any more and says why, also before its money has gone back (spec: B7)."""
     client = await shop.buyer_with(kind)
-    ticket = f"/tickets/{await shop.ticket_of(await shop.paid_order_of(client))}"
+    order_id = await shop.paid_order_of(client)
+    ticket, confirmation = f"/tickets/{await shop.ticket_of(order_id)}", f"/orders/{order_id}/confirmation"
     assert "Show this at the door" in await page_of(await client.get(ticket))
+    for words in ("You are in", "Add to calendar"):
+        assert words in await page_of(await client.get(confirmation))
     await shop.world.cancel(kind)
+    for words in ("You are in", "Add to calendar"):
+        assert words not in await page_of(await client.get(confirmation))
     page = await page_of(await client.get(ticket))
     assert "This event is cancelled. What was paid for this ticket goes back to its buyer." in page
     assert "data:image/svg" not in page

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -21,7 +21,7 @@ from shared.database import Database
 from shared.sandbox.stripe.running import RunningStandin
 from shared.settings import ROOT, Settings, SettingsError
 from shared.worker import Worker
-from tests.eventually import eventually
+from tests.eventually import PATIENCE, eventually
 from tests.ports import four_free_ports
 from tests.shop import Shop
 from tests.support import browser, signed_in_client
@@ -41,7 +41,7 @@ def samples(text: str) -> Samples:
 
 async def scrape(port: int | None) -> Samples:
     """What Prometheus would read."""
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=PATIENCE) as client:
         answer = await client.get(f"http://127.0.0.1:{port}/metrics")
     assert answer.is_success
     return samples(answer.text)
@@ -163,42 +163,62 @@ def test_nothing_is_shown_unless_wanted() -> None:
         assert port is None
 
 
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A shop of two processes: its address, the port of its metrics, and what it writes."""
+
+    address: str
+    metrics_port: int
+    log: Path
+
+    def announcements(self) -> int:
+        """How often it was said how things stand at the start."""
+        return self.log.read_bytes().count(b"health at the start")
+
+
 @pytest.fixture
-def serving(database_url: str, tmp_path: Path) -> Iterator[tuple[str, int]]:
-    """A shop of two processes; its address, and the port of its metrics."""
+def serving(database_url: str, tmp_path: Path) -> Iterator[Serving]:
+    """Started; it may take a while to answer."""
     port = four_free_ports()
+    counts = tmp_path / "counts"
+    counts.mkdir()
+    shop = Serving(f"http://127.0.0.1:{port}", port + 1, tmp_path / "log")
     env = {
         "TILLGATE_ENV": "development",
         "DATABASE_URL": database_url,
         "METRICS_BIND": f"127.0.0.1:{port + 1}",
-        "TMPDIR": str(tmp_path),
+        "TMPDIR": str(counts),
     }
     command = [sys.executable, "-m", "shared", "serve", "--workers", "2", "--bind", f"127.0.0.1:{port}"]
-    process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    yield f"http://127.0.0.1:{port}", port + 1
+    with shop.log.open("wb") as output:
+        process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+    yield shop
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=20)
-    assert process.returncode == 0, output.decode()
-    assert output.count(b"health at the start") == 1, "one of the processes speaks for all"
-    assert list(tmp_path.iterdir()) == [], "what they count in is gone"
+    assert process.wait(PATIENCE) == 0, shop.log.read_text()
+    assert shop.announcements() == 1, "one of the processes speaks for all"
+    assert list(counts.iterdir()) == [], "what they count in is gone"
 
 
-async def test_all_processes_of_a_shop_are_counted(serving: tuple[str, int]) -> None:
+@pytest.mark.timeout(300)
+async def test_all_processes_of_a_shop_are_counted(serving: Serving) -> None:
     """Whichever process answered: the sum is right, at every scrape."""
-    address, port = serving
 
     async def answers() -> bool:
         try:
-            async with httpx.AsyncClient(base_url=address) as browser:
+            async with httpx.AsyncClient(base_url=serving.address) as browser:
                 return (await browser.get("/health/ready")).is_success
         except httpx.TransportError:
             return False
 
+    async def announced() -> bool:
+        return serving.announcements() == 1
+
     await eventually(answers)
+    await eventually(announced)  # by the other process, perhaps, which may still be starting
     for _ in range(20):
-        async with httpx.AsyncClient(
-            base_url=address
-        ) as browser:  # a new connection: either process may take it
+        # a new connection each: either process may take it
+        async with httpx.AsyncClient(base_url=serving.address, timeout=PATIENCE) as browser:
             assert (await browser.get("/")).is_success
     for _ in range(3):
-        assert (await scrape(port))["tillgate_request_seconds_count", ("events.home", "200")] == 20
+        counted = await scrape(serving.metrics_port)
+        assert counted["tillgate_request_seconds_count", ("events.home", "200")] == 20

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from shared.settings import ROOT
-from tests.eventually import eventually
+from tests.eventually import PATIENCE, eventually
 from tests.ports import four_free_ports
 
 
@@ -31,13 +31,13 @@ def shop(database_url: str, tmp_path: Path) -> Iterator[tuple[str, Path]]:
         )
     yield f"http://{bind}", log
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=20) == 0
+    assert process.wait(PATIENCE) == 0
 
 
 async def test_cart_alone_can_be_paid(shop: tuple[str, Path]) -> None:
     """Its checkout leads to a payment page, without keys and without the demo (spec: A4)."""
     address, log = shop
-    async with httpx.AsyncClient(base_url=address, headers={"Origin": address}) as browser:
+    async with httpx.AsyncClient(base_url=address, headers={"Origin": address}, timeout=PATIENCE) as browser:
 
         async def is_up() -> bool:
             try:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from events.models import Ticket
+from events.models import Page, Ticket
 from events.ticket_code import qr_image
 from shared.clock import ManualClock
 from shared.contracts.states import TicketState
@@ -13,6 +13,7 @@ from shared.database import Sessions
 from shared.ids import new_door_code, new_id
 from shared.web import Tillgate
 from tests import event_rows
+from tests.shop import page_of
 from tests.support import browser, signed_in_client
 
 
@@ -91,7 +92,7 @@ async def test_calendar_file(app: Tillgate, sessions: Sessions, clock: ManualClo
     answer = await browser(app).get(f"/tickets/{ticket.id}/calendar.ics")
     body = await answer.get_data(as_text=False)
     lines = body.split(b"\r\n")
-    assert answer.headers["Content-Type"] == "text/calendar; charset=utf-8"
+    assert answer.headers["Content-Type"] == "text/calendar; charset=utf-8; method=PUBLISH"
     assert lines[-1] == b""
     assert b"\n" not in body.replace(b"\r\n", b"")
     assert max(len(line) for line in lines) <= 75
@@ -99,6 +100,41 @@ async def test_calendar_file(app: Tillgate, sessions: Sessions, clock: ManualClo
     assert "DTSTART:20270305T100000Z\r\n" in whole
     assert "SUMMARY:Long\\; Night\\, with\\\\a tail " + "ä" * 60 in whole
     assert f"URL:http://shop.test/tickets/{ticket.id}\r\n" in whole
+    assert 'ORGANIZER;CN="Hall":mailto:tickets@tillgate.example\r\n' in whole
+
+
+async def test_calendar_file_of_a_cancelled_ticket(
+    app: Tillgate, sessions: Sessions, clock: ManualClock
+) -> None:
+    """RFC 5546: strikes out what the same link gave before, by the same UID and a higher number; nobody offers it."""
+    owner = await signed_in_client(app)
+    ticket = await add_ticket(sessions, clock, TicketState.CONFIRMED, owner.user_id)
+    link = f"/tickets/{ticket.id}/calendar.ics"
+    files = []
+    for state, offered in ((TicketState.CONFIRMED, True), (TicketState.CANCELLED, False)):
+        async with sessions.begin() as session:
+            (await session.get_one(Ticket, ticket.id)).state = state
+        assert (link in await page_of(await browser(app).get(f"/tickets/{ticket.id}"))) is offered
+        answer = await browser(app).get(link)
+        files.append(
+            (answer.headers["Content-Type"].rsplit("; ")[-1], set((await page_of(answer)).split("\r\n")))
+        )
+    (valid_type, valid), (cancelled_type, cancelled) = files
+    assert (valid_type, cancelled_type) == ("method=PUBLISH", "method=CANCEL")
+    assert valid - cancelled == {"METHOD:PUBLISH", "SEQUENCE:0", "STATUS:CONFIRMED"}
+    assert cancelled - valid == {"METHOD:CANCEL", "SEQUENCE:1", "STATUS:CANCELLED"}
+
+
+async def test_calendar_file_of_a_page_with_an_odd_name(
+    app: Tillgate, sessions: Sessions, clock: ManualClock
+) -> None:
+    """Its name ends neither the parameter nor the line that it stands in."""
+    owner = await signed_in_client(app)
+    ticket = await add_ticket(sessions, clock, TicketState.CONFIRMED, owner.user_id)
+    async with sessions.begin() as session:
+        (await session.get_one(Page, ticket.page_id)).name = 'The "Hall":;,\r\nATTENDEE:x'
+    whole = (await page_of(await browser(app).get(f"/tickets/{ticket.id}/calendar.ics"))).replace("\r\n ", "")
+    assert "ORGANIZER;CN=\"The 'Hall':;, ATTENDEE:x\":mailto:tickets@tillgate.example\r\n" in whole
 
 
 async def test_blocked_ticket(app: Tillgate, sessions: Sessions, clock: ManualClock) -> None:
@@ -112,6 +148,10 @@ async def test_blocked_ticket(app: Tillgate, sessions: Sessions, clock: ManualCl
         assert ("has asked for the money back" in body, "Blocked" in body) == (blocked, blocked)
         assert ("data:image/svg" in body) is not blocked
         assert (str(ticket.code) in body) is not blocked
+        # nothing to add to a calendar; but what is in one stays, since the ticket may be valid again
+        assert (f"/tickets/{ticket.id}/calendar.ics" in body) is not blocked
+        file = await page_of(await browser(app).get(f"/tickets/{ticket.id}/calendar.ics"))
+        assert "STATUS:CONFIRMED" in file
 
 
 def test_qr_holds_the_door_code() -> None:

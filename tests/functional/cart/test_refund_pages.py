@@ -242,10 +242,14 @@ async def test_who_has_no_ticket_is_not_told_that_they_are_in(office: Office) ->
     assert "You are in" in await office.page(path, client=office.buyer)
     items = items_in(await office.page(office.order))
     await office.post(f"{office.order}/refund", item=items[:2], seen=2500)
-    assert "You are in" in await office.page(path, client=office.buyer)
+    shown = await office.page(path, client=office.buyer)
+    assert "You are in" in shown
+    # of the evening's tickets the one that is still valid is offered for the calendar
+    assert re.findall(r"/tickets/([^/\"]+)/calendar.ics", shown) == items[2:]
     await office.post(f"{office.order}/refund", item=items[2:], seen=1250)
     shown = await office.page(path, client=office.buyer)
     assert "You are in" not in shown
+    assert "calendar.ics" not in shown
     assert "goes back to you" in shown
 
 

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from uuid import UUID
 
 import pytest
 from sqlalchemy import delete, select, text, update
@@ -178,19 +177,10 @@ async def test_giving_back_what_was_just_paid(world: World) -> None:
     assert await world.states(order_id) == ["confirmed"]
 
 
-async def expire_then_pay(world: World, kind: UUID) -> tuple[UUID, UUID, str]:
-    """A buyer whose hold was given back; the payment comes afterwards all the same."""
-    user_id, order_id, session_id = await world.bought(kind)
-    world.clock.advance(minutes=31)
-    await world.release(order_id)
-    world.payments.known[session_id] = replace(world.payments.known[session_id], status="open")
-    return user_id, order_id, session_id
-
-
 async def test_paid_after_the_hold_lapsed_is_claimed_again(world: World) -> None:
     """Stock is left and the tickets are still in the cart: the buyer gets them (spec: H2)."""
     kind = await world.sell(capacity=1)
-    user_id, order_id, session_id = await expire_then_pay(world, kind)
+    user_id, order_id, session_id = await world.lapsed(kind)
     assert await pay_and_settle(world, session_id) == Settled.PAID
     assert await world.states(order_id) == ["confirmed"]
     assert await world.in_cart(user_id) == 0
@@ -200,7 +190,7 @@ async def test_paid_after_the_hold_lapsed_is_claimed_again(world: World) -> None
 async def test_paid_after_the_stock_has_gone_is_refunded_once(world: World) -> None:
     """Refunded in full, once, with a mail that says why (spec: H2)."""
     kind = await world.sell(capacity=1, cost=1700)
-    _, order_id, session_id = await expire_then_pay(world, kind)
+    _, order_id, session_id = await world.lapsed(kind)
     await world.bought(kind)
     facts = world.payments.pay(session_id)
     assert await world.settle(facts) == Settled.REFUND_DUE
