@@ -159,10 +159,8 @@ async def decide(
 
     Raises Invalid for no action of ours, NotFound, NoTickets, and what the action's own function raises.
     """
-    if action not in list(Action):
+    if refund_id is None or action not in list(Action):
         raise Invalid("Please choose what to do.")
-    if refund_id is None:
-        raise NotFound
     if action == Action.AGAIN:
         await try_again(
             session, order_id=order_id, refund_id=refund_id, page_id=page_id, actor=actor, now=now

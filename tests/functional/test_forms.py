@@ -199,6 +199,7 @@ WITHOUT_FIELDS = {
     "identity.everywhere",
     "cart.operator_checks",
     "cart.operator_event_again",
+    "cart.compare_now",
 }
 OF_A_PROGRAM = {"cart.stripe_webhook"}  # tests/functional/test_webhook.py
 
