@@ -16,6 +16,7 @@ from cart.refunds.by_line import TooMuch, refund_items
 from cart.refunds.decisions import Decided, StillOwed
 from cart.refunds.news import apply_refunds
 from cart.refunds.owing import RefundReason, left_of_payment
+from cart.words import REFUND_STATES, state_of_refund
 from shared import audit
 from shared.clock import ManualClock
 from shared.database import Database
@@ -216,6 +217,24 @@ async def test_what_has_gone_back_since_was_not_paid_otherwise(shared: Shared) -
     assert told == [f"user:{shared.hall.user_id}"]
     await keeping.post_new(shared.shop.database.sessions, shared.shop.world.till, now=shared.shop.clock.now())
     await repaired(shared.shop.world)
+
+
+async def test_how_a_failed_refund_was_solved_is_told_to_the_operator_too(shared: Shared) -> None:
+    """Else the operator's page says "Failed" of a buyer who has the money (spec: H2)."""
+    failed = await failed_refund(shared)
+    form = {"refund": failed, "action": "otherwise", "note": "Cash at the door"}
+    for client, where in ((shared.hall, shared.in_office), (shared.operator, shared.order)):
+        assert "Failed: " in await shared.read(client, where)
+    assert (await shared.decide(shared.hall, shared.in_office, **form))[0] == 200
+    for client, where in ((shared.hall, shared.in_office), (shared.operator, shared.order)):
+        assert "Failed; paid back otherwise: Cash at the door" in await shared.read(client, where)
+
+
+@pytest.mark.parametrize("state", ["waiting_dispute", "withdrawn"])
+def test_what_a_dispute_did_to_a_refund_is_said_in_words(state: str) -> None:
+    """Stripe's answer names a charge, which nobody in an office knows (spec: H2)."""
+    refund = Refund(state=state, last_error="Charge ch_1 has been charged back; cannot issue a refund.")
+    assert state_of_refund(refund) == REFUND_STATES[state]
 
 
 async def test_a_note_that_cannot_be_stored(shared: Shared) -> None:
