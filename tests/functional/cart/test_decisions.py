@@ -230,6 +230,28 @@ async def test_how_a_failed_refund_was_solved_is_told_to_the_operator_too(shared
         assert "Failed; paid back otherwise: Cash at the door" in await shared.read(client, where)
 
 
+async def test_one_page_cannot_say_that_all_pages_money_was_paid_back(shared: Shared) -> None:
+    """25.00 failed, 16.67 of it the hall's: who pays that in cash has not paid the club's part (spec: H2, D10)."""
+    shop, refund_id = shared.shop, await shared.by_hand(2500)
+    keep = {"refund": refund_id, "action": "keep"}
+    assert (await shared.decide(shared.operator, shared.order, **keep))[0] == 200
+    shop.payments.fail_refund(shop.payments.made_refunds[-1].id)
+    await tell(shop)
+    page = await shared.read(shared.hall, shared.in_office)
+    assert "A refund of €16.67 failed" in page
+    assert "It was €25.00 in all" in page
+    assert 'value="again"' in page
+    assert 'value="otherwise"' not in page
+    before = await shared.written()
+    form = {"refund": refund_id, "action": "otherwise", "note": "Cash"}
+    status, page = await shared.decide(shared.hall, shared.in_office, **form)
+    assert (status, "for other pages’ tickets too" in page) == (409, True)
+    assert await shared.written() == before
+    assert 'value="otherwise"' in await shared.read(shared.operator, shared.order)
+    status, page = await shared.decide(shared.operator, shared.order, **form)
+    assert (status, "Noted" in page) == (200, True)
+
+
 @pytest.mark.parametrize("state", ["waiting_dispute", "withdrawn"])
 def test_what_a_dispute_did_to_a_refund_is_said_in_words(state: str) -> None:
     """Stripe's answer names a charge, which nobody in an office knows (spec: H2)."""
