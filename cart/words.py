@@ -1,5 +1,6 @@
 """How the office says what happened to an order's money: deeds, states and reasons in words. For pages and mails."""
 
+from cart.models import Refund
 from cart.refunds.owing import RefundReason
 
 DEEDS = {
@@ -102,6 +103,21 @@ TO_ANSWER = ("needs_response", "warning_needs_response")
 def why_failed(said: str | None) -> str:
     """What Stripe said of a refund that did not go through, for people; what we have no words for as it stands."""
     return REFUND_FAILURES.get(said, said).rstrip(".") if said else "no reason was given"
+
+
+def state_of_refund(refund: Refund) -> str:
+    """How a refund stands, how a failure of it was solved, or why it has not gone through.
+
+    What holds it up or has made it needless is in the word for its state; Stripe's words for that are about a charge.
+    """
+    state = REFUND_STATES[refund.state]
+    if refund.solved_note:
+        return f"{state}; paid back otherwise: {refund.solved_note}"
+    if refund.solved_at:
+        return f"{state}; tried again"
+    if refund.last_error and refund.state not in ("waiting_dispute", "withdrawn"):
+        return f"{state}: {why_failed(refund.last_error)}"
+    return state
 
 
 def who(actor: str, buyer: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
 
 import structlog
-from quart import Quart, Response, current_app, g, jsonify, redirect, render_template, request
+from quart import Quart, Response, current_app, g, jsonify, redirect, render_template, request, session
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
@@ -88,22 +88,27 @@ def init_web(app: Tillgate) -> None:
 
 
 async def _finish_transaction(response: Response) -> Response:
-    session: AsyncSession | None = g.pop("db_session", None)
-    if session is not None:
-        try:
-            if response.status_code < 400:
-                await session.commit()
-            else:
-                await session.rollback()
-        finally:
-            await session.close()
+    opened: AsyncSession | None = g.pop("db_session", None)
+    if opened is None:
+        return response
+    try:
+        if response.status_code < 400:
+            await opened.commit()
+        else:
+            await opened.rollback()
+    except Exception as error:  # noqa: BLE001 - shown by the handlers that show what a view raises
+        session.pop("_flashes", None)  # they say that it was done
+        shown = await shop().handle_user_exception(error)
+        response = cast("Response", await shop().make_response(shown))
+    finally:
+        await opened.close()
     return response
 
 
 async def _close_session(_error: BaseException | None) -> None:
-    session: AsyncSession | None = g.pop("db_session", None)
-    if session is not None:
-        await session.close()
+    opened: AsyncSession | None = g.pop("db_session", None)
+    if opened is not None:
+        await opened.close()
 
 
 def error_body(message: str, details: dict[str, Any], code: str) -> dict[str, Any]:

@@ -62,6 +62,12 @@ class SpansPages(TooMuch):
     code = "SPANS_PAGES"
 
 
+class PaidForOthers(Conflict):
+    """This refund was for other pages’ tickets too: whoever runs this shop writes down how it was paid back."""
+
+    code = "PAID_FOR_OTHERS"
+
+
 @dataclass(frozen=True, slots=True)
 class OpenDecision:
     """One thing that waits for a person, and the order it is about."""
@@ -298,9 +304,12 @@ async def paid_otherwise(
 ) -> None:
     """The money of a refund that failed was given back another way: it counts as refunded from here on.
 
-    Raises NotFound, Decided, NoNote, TooMuch (less is left of the payment than that).
+    All of it: of one that was for other pages' tickets too, only the operator can say so.
+    Raises NotFound, Decided, PaidForOthers, NoNote, TooMuch (less is left of the payment than that).
     """
     failed, _, left = await _lock_failed(session, order_id, refund_id, page_id)
+    if page_id is not None and await _part(session, failed, page_id) < failed.amount:
+        raise PaidForOthers
     if not text.strip():
         raise NoNote(field="note")
     if left < failed.amount:
@@ -312,6 +321,16 @@ async def paid_otherwise(
     about: dict[str, object] = {"amount": failed.amount, "note": failed.solved_note}
     await owing.note(session, failed, "refund_paid_otherwise", actor=actor, now=now, after=about)
     await nudge(session, "books")
+
+
+async def _part(session: AsyncSession, refund: Refund, page_id: UUID) -> int:
+    """What of a refund is one page's, in minor units."""
+    lines = await orders.lines_of(session, refund.order_id)
+    own = [line for line in lines if line.page_id == page_id]
+    rows = await session.scalars(
+        select(RefundLine).where(RefundLine.refund_id == refund.id, RefundLine.page_id == page_id)
+    )
+    return owing.part_of_page(refund, list(rows), own, is_shared=len(own) < len(lines))
 
 
 async def no_longer_owed(

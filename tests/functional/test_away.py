@@ -158,6 +158,28 @@ async def test_database_goes_away_in_the_middle_of_a_request(
     assert "One moment, please" in await page_of(answer)
 
 
+async def test_database_goes_away_at_the_commit(
+    app: Tillgate, database: Database, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was not written is not said to be done, neither there nor on the next page (spec: A6, D9)."""
+    kind = await World(database.sessions, clock).sell()
+    client = await signed_in_client(app)
+    buy, form = "/p/hall/concert/buy", {f"quantity-{kind}": "1"}
+
+    async def ended(session: AsyncSession) -> None:
+        await session.execute(select(func.pg_terminate_backend(func.pg_backend_pid())))
+
+    with monkeypatch.context() as away:
+        away.setattr(AsyncSession, "commit", ended)
+        answer = await client.post(buy, form=form)
+    assert answer.status_code == 503
+    page = await page_of(answer)
+    assert "One moment, please" in page
+    assert "Added to cart" not in page
+    assert "Added to cart" not in await page_of(await client.get("/cart"))
+    assert "Added to cart" in await page_of(await client.post(buy, form=form, follow_redirects=True))
+
+
 async def test_worker_with_nobody_outside(
     away: Settings, database: Database, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -183,7 +183,7 @@ async def test_a_failed_refund_is_decided_by_the_operator(
     where = f"/operator/orders/{order_id}"
     assert 'name="note"' in await page_of(await operator.get(where))
     sent = {"refund": str(refund.id), **form}
-    assert (await operator.post(f"{where}/decide", form={**sent, "refund": "x"})).status_code == 404
+    assert (await operator.post(f"{where}/decide", form={**sent, "refund": "x"})).status_code == 422
     assert (await operator.post(f"{where}/decide", form=sent)).headers["Location"] == where
     assert 'name="note"' not in await page_of(await operator.get(where))
     assert (await operator.post(f"{where}/decide", form=sent)).status_code == 409
