@@ -192,8 +192,8 @@ async def warn_of_failed_refund(session: AsyncSession, till: Till, refund: Refun
             order,
             lines,
             f"A refund of {amount} failed",
-            f"A refund of {amount} failed: {why_failed(refund.last_error)}. The buyer has not got the money. On the"
-            " order’s page you can try again, or write down how it was paid back.",
+            f"A refund of {amount} failed: {why_failed(refund.last_error)}. The buyer has not got the money. The"
+            " order’s page says what can be done.",
             key=f"refund_failed:{refund.id}",
             now=now,
         )

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from shared.contracts.dtos import CartGroupDTO, CartLineDTO, CartSummaryDTO, PageDTO
 from shared.errors import Conflict, Invalid
-from shared.money import MAXIMUM_CHARGE, MINIMUM_CHARGE, THREE_DECIMAL, format_minor, to_minor
+from shared.money import MAXIMUM_CHARGE, MINIMUM_CHARGE, STEPS, format_minor, is_payable, to_minor
 
 MAX_LINES = 100  # Stripe: line items of one Checkout session
 
@@ -75,6 +75,8 @@ def _quote(account: str, currency: str, groups: list[CartGroupDTO]) -> Quote:
     lines = tuple(line for group in groups for line in group.lines)
     total = sum(unit_amount(line) * line.quantity for line in lines)
     _check_chargeable(total, currency, len(lines))
+    for line in lines:
+        _check_payable(line)
     return Quote(
         currency=currency,
         stripe_account=account,
@@ -98,5 +100,13 @@ def _check_chargeable(total: int, currency: str, line_count: int) -> None:
         )
     if total > MAXIMUM_CHARGE:
         raise NotChargeable("This order is larger than can be paid at once. Please split it in two.")
-    if currency in THREE_DECIMAL and total % 10:
-        raise NotChargeable("The payment provider needs amounts in this currency to end in 0.")
+
+
+def _check_payable(line: CartLineDTO) -> None:
+    """Each price by itself, so that each ticket can be refunded by itself."""
+    if not is_payable(unit_amount(line), line.currency):
+        step = format_minor(STEPS[line.currency], line.currency)
+        raise NotChargeable(
+            f"{line.name} cannot be paid for: the payment provider takes only multiples of {step}."
+            " Please tell the organizer."
+        )

@@ -105,19 +105,24 @@ def why_failed(said: str | None) -> str:
     return REFUND_FAILURES.get(said, said).rstrip(".") if said else "no reason was given"
 
 
-def state_of_refund(refund: Refund) -> str:
-    """How a refund stands, how a failure of it was solved, or why it has not gone through.
+def why_not_through(refund: Refund) -> str:
+    """Why a refund has not gone through; nothing where the word for its state says it.
 
-    What holds it up or has made it needless is in the word for its state; Stripe's words for that are about a charge.
+    What holds it up or has made it needless is in that word; Stripe's words for it are about a charge.
     """
+    told = refund.state in ("waiting_dispute", "withdrawn") or not refund.last_error
+    return "" if told else why_failed(refund.last_error)
+
+
+def state_of_refund(refund: Refund) -> str:
+    """How a refund stands, how a failure of it was solved, or why it has not gone through."""
     state = REFUND_STATES[refund.state]
     if refund.solved_note:
         return f"{state}; paid back otherwise: {refund.solved_note}"
     if refund.solved_at:
         return f"{state}; tried again"
-    if refund.last_error and refund.state not in ("waiting_dispute", "withdrawn"):
-        return f"{state}: {why_failed(refund.last_error)}"
-    return state
+    why = why_not_through(refund)
+    return f"{state}: {why}" if why else state
 
 
 def who(actor: str, buyer: str) -> str:

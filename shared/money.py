@@ -22,6 +22,9 @@ MINIMUM_CHARGE = {
     "HKD": 400, "JPY": 50, "MXN": 1000, "MYR": 200, "THB": 1000, "AED": 200, "INR": 50,
 }  # fmt: skip
 
+# Amounts must be multiples of this. Source: Stripe's "supported currencies" page, three-decimal and special cases.
+STEPS = {"ISK": 100, "UGX": 100} | dict.fromkeys(THREE_DECIMAL, 10)
+
 MAXIMUM_CHARGE = 99_999_999  # Stripe: eight digits at most
 
 _LOCALE = Locale("en")
@@ -35,6 +38,11 @@ def exponent(currency: str) -> int:
     if code in ZERO_DECIMAL:
         return 0
     return 3 if code in THREE_DECIMAL else 2
+
+
+def is_payable(minor: int, currency: str) -> bool:
+    """Whether Stripe moves exactly this amount: some currencies have units that it does not."""
+    return minor % STEPS.get(currency.upper(), 1) == 0
 
 
 def to_minor(amount: Decimal, currency: str) -> int:

@@ -132,6 +132,7 @@ async def _confirm_amount(page: PageDTO, order_id: UUID) -> ResponseReturnValue:
         raise NoAmount(field="amount")
     if amount > detail.left[line.id]:
         raise by_line.TooMuch
+    by_line.check_payable(amount, detail.order.currency)
     return await render_template(
         "cart/organizer_refund.html",
         page=page,

@@ -22,7 +22,7 @@ from shared.contracts.protocols import CalendarService
 from shared.contracts.states import OrderState, TicketState
 from shared.errors import Conflict, Invalid, NotFound
 from shared.jobs import nudge
-from shared.money import Money, split
+from shared.money import STEPS, Money, format_minor, is_payable, split
 
 REFUNDABLE = (TicketState.CONFIRMED, TicketState.CHECKED_IN)
 
@@ -49,6 +49,12 @@ class TooMuch(Invalid):
     """That is more than is left to refund. Nothing was changed."""
 
     code = "TOO_MUCH"
+
+
+class NotPayable(Invalid):
+    """The payment provider cannot give back exactly this amount."""
+
+    code = "NOT_PAYABLE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +260,15 @@ def why_not(ticket: TicketDTO, *, now: datetime) -> str | None:
     return None
 
 
+def check_payable(amount: int, currency: str) -> None:
+    """Raises NotPayable where Stripe would refuse to move exactly this amount (minor units)."""
+    if not is_payable(amount, currency):
+        raise NotPayable(
+            f"The payment provider gives back only multiples of {format_minor(STEPS[currency], currency)}.",
+            field="amount",
+        )
+
+
 async def refund_amount(
     session: AsyncSession,
     till: Till,
@@ -268,8 +283,8 @@ async def refund_amount(
 ) -> Refund:
     """Money back for a line while its tickets stay, once per `refund_id`: goodwill. `amount` in minor units.
 
-    Raises NotFound where the page has no such line, TooMuch where so much is not left, NotRefundable where nobody
-    has paid.
+    Raises NotFound where the page has no such line, TooMuch where so much is not left, NotPayable for an amount that
+    cannot be moved, NotRefundable where nobody has paid.
     """
     order, lines = await orders.lock_order_with_lines(session, order_id)
     line = next((line for line in lines if line.id == line_id and line.page_id == page_id), None)
@@ -284,6 +299,7 @@ async def refund_amount(
     left = await owing.left_of_lines(session, [line])
     if not 0 < amount <= min(left[line.id], await owing.left_of_payment(session, payment)):
         raise TooMuch
+    check_payable(amount, order.currency)
     refund = await owing.add_refund(
         session,
         payment,

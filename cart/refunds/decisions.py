@@ -62,6 +62,12 @@ class SpansPages(TooMuch):
     code = "SPANS_PAGES"
 
 
+class BankDecides(Conflict):
+    """The buyer’s bank is looking into this payment and may give the money back itself: wait for what it decides."""
+
+    code = "BANK_DECIDES"
+
+
 class PaidForOthers(Conflict):
     """This refund was for other pages’ tickets too: whoever runs this shop writes down how it was paid back."""
 
@@ -305,9 +311,11 @@ async def paid_otherwise(
     """The money of a refund that failed was given back another way: it counts as refunded from here on.
 
     All of it: of one that was for other pages' tickets too, only the operator can say so.
-    Raises NotFound, Decided, PaidForOthers, NoNote, TooMuch (less is left of the payment than that).
+    Raises NotFound, Decided, BankDecides, PaidForOthers, NoNote, TooMuch (less is left of the payment than that).
     """
-    failed, _, left = await _lock_failed(session, order_id, refund_id, page_id)
+    failed, payment, left = await _lock_failed(session, order_id, refund_id, page_id)
+    if await _is_disputed(session, payment):
+        raise BankDecides
     if page_id is not None and await _part(session, failed, page_id) < failed.amount:
         raise PaidForOthers
     if not text.strip():
@@ -321,6 +329,12 @@ async def paid_otherwise(
     about: dict[str, object] = {"amount": failed.amount, "note": failed.solved_note}
     await owing.note(session, failed, "refund_paid_otherwise", actor=actor, now=now, after=about)
     await nudge(session, "books")
+
+
+async def _is_disputed(session: AsyncSession, payment: Payment) -> bool:
+    """Whether a bank has taken money of this payment and not decided yet whose it is."""
+    undecided = (Dispute.payment_id == payment.id, Dispute.closed_at.is_(None), Dispute.withdrawn > 0)
+    return bool(await session.scalar(select(exists().where(*undecided))))
 
 
 async def _part(session: AsyncSession, refund: Refund, page_id: UUID) -> int:

@@ -1,6 +1,6 @@
 """The lines of a Checkout session, their coupons, and what they add up to."""
 
-from shared.money import MAXIMUM_CHARGE, MINIMUM_CHARGE, format_minor
+from shared.money import MAXIMUM_CHARGE, MINIMUM_CHARGE, STEPS, format_minor, is_payable
 from shared.sandbox.stripe import objects
 from shared.sandbox.stripe.catalog import PRICE, price_from
 from shared.sandbox.stripe.core import Call
@@ -107,11 +107,19 @@ def _amount_off(coupon: Json, total: int, currency: str) -> int:
     return min(total, int(coupon["amount_off"]))
 
 
+def check_step(amount: int, code: str, param: str) -> None:
+    """Raises StripeError 400 for an amount between the steps in which a currency is moved."""
+    if not is_payable(amount, code):
+        words = f"Invalid amount. {code} amounts must be divisible by {STEPS[code]}."
+        raise invalid(words, param, "invalid_charge_amount")
+
+
 def check_total(total: int, currency: str) -> None:
     """Raises StripeError 400 where the total can't be charged; nothing to pay is allowed."""
     code = currency.upper()
     if total > MAXIMUM_CHARGE:
         raise invalid("The total is too large: at most eight digits.", "line_items", "amount_too_large")
+    check_step(total, code, "line_items")
     if 0 < total < MINIMUM_CHARGE.get(code, 1):
         least = format_minor(MINIMUM_CHARGE[code], code)
         raise StripeError(

@@ -4,6 +4,7 @@ from shared.sandbox.stripe import balance, objects
 from shared.sandbox.stripe.catalog import merged_metadata
 from shared.sandbox.stripe.core import Call, Route
 from shared.sandbox.stripe.errors import StripeError, invalid
+from shared.sandbox.stripe.lines import check_step
 from shared.sandbox.stripe.lists import page_of, where
 from shared.sandbox.stripe.params import PAGING, Fields, Json, Kind
 from shared.sandbox.stripe.payments import charge_of_intent, method_number
@@ -41,6 +42,7 @@ def create(call: Call) -> Json:
             code="amount_too_large",
             param="amount",
         )
+    check_step(amount, charge["currency"].upper(), "amount")
     return _book(call, charge, amount)
 
 

@@ -185,6 +185,16 @@ async def test_below_the_smallest_charge(world: World) -> None:
     assert await world.count(Order) == 0
 
 
+async def test_price_that_cannot_be_moved_exactly(world: World) -> None:
+    """Two of it make a sum that Stripe takes, but one of them could never be refunded (peers: pretix 783)."""
+    kind = await world.sell(page="kuwait", currency="KWD", cost=1005)
+    user_id = await world.buyer()
+    await world.put(user_id, kind, 2)
+    with pytest.raises(NotChargeable, match=r"multiples of KWD.0\.010"):
+        await world.start(user_id)
+    assert await world.count(Order) == 0
+
+
 async def test_two_currencies_become_two_orders(world: World) -> None:
     """An order has one currency; the second part gets its session when it is its turn."""
     euro, yen = await world.sell(cost=1000), await world.sell(page="tokyo", currency="JPY", cost=3000)

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from cart.books import keeping
+from cart.disputes import apply_dispute
 from cart.models import Payment, Refund
 from cart.refunds import decisions, sending
 from cart.refunds.by_line import TooMuch, refund_items
@@ -228,6 +229,20 @@ async def test_how_a_failed_refund_was_solved_is_told_to_the_operator_too(shared
     assert (await shared.decide(shared.hall, shared.in_office, **form))[0] == 200
     for client, where in ((shared.hall, shared.in_office), (shared.operator, shared.order)):
         assert "Failed; paid back otherwise: Cash at the door" in await shared.read(client, where)
+
+
+async def test_while_a_bank_decides_nothing_is_paid_otherwise(shared: Shared) -> None:
+    """If the dispute is lost the buyer has the money from the bank: cash on top would be too much (spec: H2, H4)."""
+    shop, failed = shared.shop, await failed_refund(shared)
+    async with shop.database.sessions.begin() as session:
+        await apply_dispute(
+            session, shop.world.till, shop.payments.dispute(shared.session_id), now=shop.clock.now()
+        )
+    before = await shared.written()
+    form = {"refund": failed, "action": "otherwise", "note": "Cash"}
+    status, page = await shared.decide(shared.operator, shared.order, **form)
+    assert (status, "wait for what it decides" in page) == (409, True)
+    assert await shared.written() == before
 
 
 async def test_one_page_cannot_say_that_all_pages_money_was_paid_back(shared: Shared) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 
 from cart.models import OrderLine, Refund, RefundLine
 from cart.refunds import by_line, sending
-from cart.refunds.by_line import NotRefundable, Plan, RefundChanged, TooMuch
+from cart.refunds.by_line import NotPayable, NotRefundable, Plan, RefundChanged, TooMuch
 from cart.refunds.owing import RefundReason
 from events.models import Page, Ticket
 from shared.errors import NotFound
@@ -288,3 +288,12 @@ async def test_money_goes_back_from_the_payment_that_paid(world: World) -> None:
     await send(world)
     gone = [(made.payment_intent, made.amount) for made in world.payments.made_refunds]
     assert gone == [(f"pi_{wrong}", 800), (f"pi_{right}", 900)]
+
+
+async def test_amount_that_cannot_be_moved_exactly(world: World) -> None:
+    """Stripe gives back thousandths of a dinar in tens only; nothing is owed that it would refuse (spec: H2)."""
+    _, order_id, _ = await world.paid(await world.sell(page="kuwait", currency="KWD", cost=5000))
+    with pytest.raises(NotPayable, match=r"multiples of KWD.0\.010"):
+        await goodwill(world, order_id, 1234)
+    assert await world.refunds() == []
+    assert (await goodwill(world, order_id, 1230)).amount == 1230

@@ -104,6 +104,22 @@ async def test_nothing_to_pay_needs_no_payment(standin: RunningStandin, client: 
     assert session["payment_intent"] is None
 
 
+async def test_thousandths_move_in_tens(standin: RunningStandin, client: stripe.StripeClient) -> None:
+    """Stripe's three-decimal currencies: the last digit is 0, of charges and of refunds (peers: pretix 783)."""
+
+    def dinars(unit_amount: int) -> list[dict[str, Any]]:
+        price = {"currency": "kwd", "unit_amount": unit_amount, "product_data": {"name": "Seat"}}
+        return [{"price_data": price, "quantity": 1}]
+
+    with pytest.raises(stripe.InvalidRequestError, match="divisible by 10"):
+        await client.v1.checkout.sessions.create_async(params=wishes(line_items=dinars(5005)))
+    session = await paid_session(standin, client, line_items=dinars(5000))
+    part: Any = {"payment_intent": session["payment_intent"], "amount": 1234}
+    with pytest.raises(stripe.InvalidRequestError, match="divisible by 10"):
+        await client.v1.refunds.create_async(params=part)
+    await client.v1.refunds.create_async(params={**part, "amount": 1230})
+
+
 async def test_refunds_never_exceed_the_charge(standin: RunningStandin, client: stripe.StripeClient) -> None:
     """Issue 2 section 5: partial refunds; over-refund is 400."""
     session = await paid_session(standin, client)
