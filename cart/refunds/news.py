@@ -23,7 +23,7 @@ from shared.jobs import nudge
 from shared.money import Money
 
 NOTHING_NEW = "already"
-BACK_IN_FULL = "The whole payment was refunded at Stripe by hand."
+BACK_BY_HAND = "It was refunded at Stripe by hand."
 
 
 async def apply_refunds(
@@ -53,10 +53,9 @@ async def apply_refunds(
         if refund.state == "failed":
             await warn_of_failed_refund(session, till, refund, now=now)
     given = sum(one.amount for one in facts if owing.state_of(one) != "failed")
-    if given >= payment.amount:
-        await owing.withdraw_due(session, payment.id, why=BACK_IN_FULL, now=now)
-        if pays and await _cancel_all(session, till, order, lines, payment, now=now):
-            changes.add("tickets_cancelled")
+    await owing.withdraw_what_does_not_fit(session, payment, given=given, why=BACK_BY_HAND, now=now)
+    if given >= payment.amount and pays and await _cancel_all(session, till, order, lines, payment, now=now):
+        changes.add("tickets_cancelled")
     return ", ".join(sorted(changes)) or NOTHING_NEW
 
 

@@ -256,16 +256,49 @@ async def move(
     await note(session, refund, f"refund_{state}", actor=actor, now=now, after=about)
 
 
-async def withdraw_due(session: AsyncSession, payment_id: UUID, *, why: str, now: datetime) -> None:
-    """Nothing is left of a payment, so what never reached Stripe can't any more: the buyer has had it another way."""
+async def withdraw_what_does_not_fit(
+    session: AsyncSession, payment: Payment, *, given: int, why: str, now: datetime
+) -> None:
+    """So much of a payment has gone back at Stripe: what never reached it, and can't any more, the buyer has had.
+
+    `given` in minor units. Of a refund that fits in part the rest is owed anew. The caller holds the order's lock.
+    """
+    room = max(0, payment.amount - given)
     rows = await session.scalars(
-        select(Refund).where(
-            Refund.payment_id == payment_id,
+        select(Refund)
+        .where(
+            Refund.payment_id == payment.id,
             Refund.state.in_(("due", "waiting_dispute", "failed")),
             Refund.stripe_refund_id.is_(None),
             Refund.solved_at.is_(None),
         )
+        .order_by(Refund.created_at, Refund.id)
     )
-    for refund in rows:
-        refund.last_error = why
-        await move(session, refund, "withdrawn", now=now)
+    for refund in list(rows):
+        fits = min(refund.amount, room)
+        room -= fits
+        if fits < refund.amount:
+            refund.last_error = why
+            await withdraw_part(session, refund, refund.amount - fits, now=now)
+
+
+async def withdraw_part(session: AsyncSession, refund: Refund, covered: int, *, now: datetime) -> None:
+    """The buyer has had `covered` of a refund another way: withdrawn; what is left of it is owed as one of its own."""
+    rest, parts = refund.amount - covered, []
+    refund.amount = covered
+    rows = await session.scalars(select(RefundLine).where(RefundLine.refund_id == refund.id))
+    for row in list(rows):
+        kept = min(row.amount, covered)
+        covered -= kept
+        if row.amount > kept:
+            line = await session.get_one(OrderLine, row.order_line_id)
+            parts.append(Part(line, row.amount - kept, tuple(row.item_ids)))
+        row.amount = kept
+        if not kept:
+            await session.delete(row)
+    await move(session, refund, "withdrawn", now=now)
+    if rest:
+        payment = await session.get_one(Payment, refund.payment_id)
+        await add_refund(
+            session, payment, amount=rest, reason=refund.reason, actor=refund.actor, now=now, parts=parts
+        )

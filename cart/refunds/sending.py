@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart import orders
 from cart.mails import warn_of_failed_refund
-from cart.models import OrderLine, Payment, Refund, RefundLine
+from cart.models import Payment, Refund
 from cart.records import Dispute
 from cart.refunds import owing
 from cart.till import Till
@@ -125,7 +125,7 @@ async def _refused_as_disputed(session: AsyncSession, refund: Refund, *, now: da
     if disputes is None:
         await owing.move(session, refund, "waiting_dispute", now=now)
     elif given := sum(one.given_since(refund.created_at) for one in disputes):
-        await _withdraw_part(session, refund, min(refund.amount, given), now=now)
+        await owing.withdraw_part(session, refund, min(refund.amount, given), now=now)
     elif any(one.status == "lost" for one in disputes):
         await owing.move(session, refund, "failed", now=now)
 
@@ -153,30 +153,8 @@ async def end_waiting(session: AsyncSession, payment_id: UUID, *, now: datetime)
         covered = min(refund.amount, sum(one.given_since(refund.created_at) for one in disputes) - given)
         if covered > 0:
             given += covered
-            await _withdraw_part(session, refund, covered, now=now)
+            await owing.withdraw_part(session, refund, covered, now=now)
             continue
         refund.next_try_at = now
         await nudge(session, "refunds")
         await owing.move(session, refund, "due", now=now)
-
-
-async def _withdraw_part(session: AsyncSession, refund: Refund, covered: int, *, now: datetime) -> None:
-    """The bank has given the buyer `covered` of a refund: withdrawn; what is left of it is owed as one of its own."""
-    rest, parts = refund.amount - covered, []
-    refund.amount = covered
-    rows = await session.scalars(select(RefundLine).where(RefundLine.refund_id == refund.id))
-    for row in list(rows):
-        kept = min(row.amount, covered)
-        covered -= kept
-        if row.amount > kept:
-            line = await session.get_one(OrderLine, row.order_line_id)
-            parts.append(owing.Part(line, row.amount - kept, tuple(row.item_ids)))
-        row.amount = kept
-        if not kept:
-            await session.delete(row)
-    await owing.move(session, refund, "withdrawn", now=now)
-    if rest:
-        payment = await session.get_one(Payment, refund.payment_id)
-        await owing.add_refund(
-            session, payment, amount=rest, reason=refund.reason, actor=refund.actor, now=now, parts=parts
-        )
