@@ -195,11 +195,8 @@ REFUNDS = [
 ]
 TRIES = [*BUY, *LINES, *CHECKOUT, *ORDERS, *SIGN_IN, *OFFICE, *REFUNDS]
 WITHOUT_FIELDS = {
-    "identity.sign_out",
-    "identity.everywhere",
-    "cart.operator_checks",
-    "cart.operator_event_again",
-    "cart.compare_now",
+    *("identity.sign_out", "identity.everywhere"),
+    *("cart.operator_checks", "cart.operator_event_again", "cart.compare_now"),
 }
 OF_A_PROGRAM = {"cart.stripe_webhook"}  # tests/functional/test_webhook.py
 
