@@ -209,24 +209,29 @@ async def _give_amount(page: PageDTO, order_id: UUID, actor: str) -> str:
 async def decide(page: str, order_id: UUID) -> ResponseReturnValue:
     """What becomes of a refund that failed, or for which tickets one made by hand was (spec: H2)."""
     user, shown = await seller(page)
-    form = await request.form
     try:
-        words = await decisions.decide(
-            db_session(),
-            till(),
-            order_id=order_id,
-            refund_id=parse_id(form.get("refund", "")),
-            action=form.get("action", ""),
-            item_ids=parse_ids(form.getlist("item")),
-            text=form.get("note", ""),
-            page_id=shown.id,
-            actor=f"user:{user.id}",
-            now=now(),
-        )
+        done = await carry_out_decision(order_id, user, page_id=shown.id)
     except (Invalid, Conflict) as error:
         return await _show_order(shown, order_id, error=error)
-    await flash(words, "ok")
+    await flash(done, "ok")
     return see_other(f"/organizer/{shown.slug}/orders/{order_id}")
+
+
+async def carry_out_decision(order_id: UUID, user: CurrentUser, *, page_id: UUID | None) -> str:
+    """What the form says about a refund, for one page or (None, the operator) for all; returns what was done."""
+    form = await request.form
+    return await decisions.decide(
+        db_session(),
+        till(),
+        order_id=order_id,
+        refund_id=parse_id(form.get("refund", "")),
+        action=form.get("action", ""),
+        item_ids=parse_ids(form.getlist("item")),
+        text=form.get("note", ""),
+        page_id=page_id,
+        actor=f"user:{user.id}",
+        now=now(),
+    )
 
 
 @blueprint.get("/organizer/<page>/orders/<uuid:order_id>/evidence.json")

@@ -7,6 +7,7 @@ from quart.typing import ResponseReturnValue
 from quart_rate_limiter import rate_limit
 
 from cart import words
+from cart.office.routes import carry_out_decision
 from cart.operator import checks, views
 from cart.operator.views import Show
 from cart.refunds import decisions
@@ -14,7 +15,6 @@ from cart.routes import REFUND_LIMIT, REFUND_PERIOD, blueprint, till
 from shared.errors import AppError, Conflict, Invalid
 from shared.health import board
 from shared.identity.guard import require_operator
-from shared.ids import parse_id, parse_ids
 from shared.web import db_session, now, see_other, shop
 
 
@@ -92,20 +92,8 @@ async def _show_order(order_id: UUID, *, error: AppError | None = None) -> Respo
 async def operator_decide(order_id: UUID) -> ResponseReturnValue:
     """What becomes of a refund that failed, or for which tickets of all pages one made by hand was (spec: H2)."""
     user = await require_operator()
-    form = await request.form
     try:
-        done = await decisions.decide(
-            db_session(),
-            till(),
-            order_id=order_id,
-            refund_id=parse_id(form.get("refund", "")),
-            action=form.get("action", ""),
-            item_ids=parse_ids(form.getlist("item")),
-            text=form.get("note", ""),
-            page_id=None,
-            actor=f"user:{user.id}",
-            now=now(),
-        )
+        done = await carry_out_decision(order_id, user, page_id=None)
     except (Invalid, Conflict) as error:
         return await _show_order(order_id, error=error)
     await flash(done, "ok")

@@ -56,7 +56,7 @@ REASON_WORDS = {
     RefundReason.GOODWILL: "The organizer gives you money back; your tickets stay as they are.",
     RefundReason.BY_HAND: "The organizer gave you money back.",
 }
-"""As the buyer is told; the office's words are in office.py."""
+"""As the buyer is told; the office's words are in words.py."""
 
 COUNTS = or_(Refund.state.not_in(("failed", "withdrawn")), Refund.solved_note.is_not(None))
 """Refunds that count against what was paid. One that failed does not, unless it was paid back otherwise: then it has
@@ -251,6 +251,8 @@ async def move(
     refund.state = state
     if state in ("failed", "withdrawn"):
         refund.settled_at = now
+    if state == "withdrawn":
+        refund.unallocated = False  # nobody has to say what it was for
     await session.flush()
     about: dict[str, object] = {"amount": refund.amount, "reason": refund.last_error}
     await note(session, refund, f"refund_{state}", actor=actor, now=now, after=about)
@@ -284,7 +286,7 @@ async def withdraw_what_does_not_fit(
 
 async def withdraw_part(session: AsyncSession, refund: Refund, covered: int, *, now: datetime) -> None:
     """The buyer has had `covered` of a refund another way: withdrawn; what is left of it is owed as one of its own."""
-    rest, parts = refund.amount - covered, []
+    rest, parts, unallocated = refund.amount - covered, [], refund.unallocated
     refund.amount = covered
     rows = await session.scalars(select(RefundLine).where(RefundLine.refund_id == refund.id))
     for row in list(rows):
@@ -300,5 +302,12 @@ async def withdraw_part(session: AsyncSession, refund: Refund, covered: int, *, 
     if rest:
         payment = await session.get_one(Payment, refund.payment_id)
         await add_refund(
-            session, payment, amount=rest, reason=refund.reason, actor=refund.actor, now=now, parts=parts
+            session,
+            payment,
+            amount=rest,
+            reason=refund.reason,
+            actor=refund.actor,
+            now=now,
+            parts=parts,
+            unallocated=unallocated,
         )

@@ -353,3 +353,25 @@ async def test_ours_that_a_part_by_hand_overtakes(world: World, sent_first: bool
     ]
     assert await left(world, session_id) == 0
     assert await world.states(order_id) == ["cancelled"]
+
+
+async def test_one_by_hand_that_was_tried_again_in_vain(world: World) -> None:
+    """It failed, was owed anew, and then all went back by hand: there is nothing left to decide (spec: H2)."""
+    _, order_id, session_id = await world.paid(await world.sell(cost=1500), 2)
+    world.payments.fail_refund(world.payments.refund_by_hand(session_id, 500).id)
+    await tell(world, session_id)
+    (failed,) = await world.refunds()
+    async with world.sessions.begin() as session:
+        await decisions.try_again(
+            session,
+            order_id=order_id,
+            refund_id=failed.id,
+            page_id=None,
+            actor="user:x",
+            now=world.clock.now(),
+        )
+    world.payments.refund_by_hand(session_id, 3000)
+    await tell(world, session_id)
+    assert (500, "withdrawn") in [(one.amount, one.state) for one in await world.refunds()]
+    async with world.sessions() as session:
+        assert await decisions.open_decisions(session) == []
