@@ -4,7 +4,8 @@
 # Real buyers: nothing has a default, cookies are for https only.
 export TILLGATE_ENV=production
 
-# Signs cookies and sign-in codes; at least 32 random characters. Changing it signs everybody out.
+# Signs cookies and sign-in codes; at least 32 random characters, such as `openssl rand -base64 32` prints; one that can be
+# guessed is refused. Changing it signs everybody out.
 export SECRET_KEY="${SECRET_KEY:?is not set}"
 
 # https address of the shop: links in mails and the way back from payment start with it.
@@ -18,7 +19,7 @@ export STRIPE_SECRET_KEY="${STRIPE_SECRET_KEY:?is not set}"
 # One secret for each webhook endpoint, separated by commas; two while one is being changed.
 export STRIPE_WEBHOOK_SECRET="${STRIPE_WEBHOOK_SECRET:?is not set}"
 
-# smtp:// or smtps://user:password@host:port
+# smtp:// or smtps://user:password@host:port; a password goes out only over TLS, so smtp:// with one needs STARTTLS.
 export SMTP_URL="${SMTP_URL:?is not set}"
 
 # Who mails come from; must be allowed to by the domain's SPF and DKIM.

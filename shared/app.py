@@ -44,6 +44,7 @@ def create_app(
         "shared.security",
         "shared.identity",
         "shared.health",
+        "shared.setting_facts",
         "shared.payments",
     ):
         import_module(part).init_app(app)

@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from shared.children import StartError
 from shared.embedded import running
+from shared.setting_types import host_and_port
 from shared.settings import Settings, SettingsError
 
 EMBEDDED_DATA = "postgres"
@@ -35,7 +36,8 @@ class OneLineErrors(click.Group):
         try:
             return super().invoke(ctx)
         except (SettingsError, StartError) as error:
-            click.echo(f"tillgate: {error}", err=True)
+            for line in str(error).splitlines():
+                click.echo(f"tillgate: {line}", err=True)
             ctx.exit(2)
         except DATABASE_ERRORS as error:
             click.echo(f"tillgate: The database does not answer as it should: {error}", err=True)
@@ -47,26 +49,48 @@ def main() -> None:
     """Tillgate: a till and a gate."""
 
 
+class Bind(click.ParamType[str]):
+    """Where to listen: an address with a port, or `unix:` and a path."""
+
+    name = "bind"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The same text; what cannot be listened at is wrong usage."""
+        text = str(value)
+        if not text.startswith("unix:"):
+            try:
+                host_and_port(text)
+            except ValueError as error:
+                self.fail(f"It {error}", param, ctx)
+        return text
+
+
 @main.command()
-@click.option("--bind", default="127.0.0.1:8000", show_default=True, help="Address and port, or unix:path.")
+@click.option(
+    "--bind", type=Bind(), default="127.0.0.1:8000", show_default=True, help="Address and port, or unix:path."
+)
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes.")
 @click.option("--only", type=click.Choice(["events", "cart"]), help="One domain, beside a stub of the other.")
-def serve(bind: str, workers: int, only: str | None) -> None:
+@click.option("--reload", is_flag=True, help="Start again whenever a file changes; for development.")
+def serve(bind: str, workers: int, only: str | None, reload: bool) -> None:
     """Serve the shop under Hypercorn."""
     from hypercorn.run import run  # here: other commands need no server
 
     from shared.demo import payments_beside
     from shared.metrics import shown
-    from shared.serving import hypercorn_config
+    from shared.serving import hypercorn_config, serve_again_and_again
 
     if os.environ.get("TILLGATE_ENV") == "development":
         os.environ.setdefault("PUBLIC_URL", f"http://{bind}")  # forms are taken from this origin only
     with ExitStack() as at_the_end:
         settings = at_the_end.enter_context(environment())
-        if only:
-            announce_alone(settings)
         if only == "cart" and not settings.stripe_secret_key:
             os.environ |= at_the_end.enter_context(payments_beside(settings))
+        if reload:
+            serve_again_and_again(settings, bind, only)
+            return
+        if only:
+            announce_alone(settings)
         at_the_end.enter_context(shown(settings.metrics_bind, processes=workers))
         try:
             sys.exit(run(hypercorn_config(bind, workers, only)))

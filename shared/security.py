@@ -98,6 +98,14 @@ def _static_caching() -> str:
     return "public, no-cache"
 
 
+def _is_near(peer: str) -> bool:
+    """Whether the peer can be a proxy of ours: a stranger comes from a public address, whatever headers they write."""
+    try:
+        return not ip_address(peer).is_global
+    except ValueError:
+        return True  # a unix socket
+
+
 def client_address() -> str:
     """The client's address. Of X-Forwarded-For only the entry that our outermost trusted proxy wrote is read.
 
@@ -106,6 +114,8 @@ def client_address() -> str:
     peer = request.remote_addr or "unknown"
     trusted = shop().settings.trusted_proxies
     if trusted == 0:
+        if "X-Forwarded-For" in request.headers and _is_near(peer):
+            shop().untold_proxy = True
         return peer
     entries = ",".join(request.headers.getlist("X-Forwarded-For")).split(",")
     if len(entries) < trusted:

@@ -4,6 +4,8 @@ Nothing happens on import: Hypercorn calls `build_shop`, once in every worker.
 """
 
 import logging
+import shlex
+import sys
 
 from hypercorn.config import Config
 
@@ -11,10 +13,11 @@ from shared import logs
 from shared.alone import fill_empty_slot
 from shared.app import create_app
 from shared.health import announce_at_start
-from shared.settings import Settings
+from shared.settings import ROOT, Settings, SettingsError
 from shared.web import Tillgate
 
 DOMAINS = ("events", "cart")
+WATCHED = ("shared", "events", "cart", "templates", "static")
 
 
 def build(only: str | None = None) -> Tillgate:
@@ -46,3 +49,21 @@ def hypercorn_config(bind: str, workers: int, only: str | None) -> Config:
     config.include_server_header = False
     config.graceful_timeout = 5
     return config
+
+
+def serve_again_and_again(settings: Settings, bind: str, only: str | None) -> None:
+    """`serve` as a child that is started anew whenever a file of ours changes. Raises SettingsError in production.
+
+    Not Hypercorn's own reloader: that one ends for good at the first syntax error, and sees no templates.
+    """
+    if settings.production:
+        raise SettingsError("--reload is for development.")
+    from watchfiles import DefaultFilter, run_process  # here: production has no such package
+
+    command = [sys.executable, "-m", "shared", "serve", "--bind", bind, *(("--only", only) if only else ())]
+    run_process(
+        *(ROOT / folder for folder in WATCHED),
+        target=shlex.join(command),
+        target_type="command",
+        watch_filter=DefaultFilter(ignore_dirs=(*DefaultFilter.ignore_dirs, "vendor")),
+    )

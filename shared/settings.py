@@ -1,45 +1,84 @@
-"""Frozen settings from the environment; a missing or wrong value stops the start and names the variable (spec: G1)."""
+"""Frozen settings from the environment; a missing or wrong value stops the start and names the variable (spec: G1, L4).
+
+What each variable may mean is in setting_types.py; pydantic reads them all and tells of all that are wrong at once.
+"""
 
 import os
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from email.utils import parseaddr
+from functools import cache
 from pathlib import Path
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from shared.setting_types import (
+    ApiBase,
+    DatabaseUrl,
+    HostAndPort,
+    MailFrom,
+    Operators,
+    Origins,
+    ProxyCount,
+    PublicUrl,
+    SecretKey,
+    SmtpUrl,
+    StripeKey,
+    WebhookSecrets,
+    is_loopback,
+    why_weak,
+)
+
 ROOT = Path(__file__).resolve().parent.parent
+KNOWN_SECRET = "development-only-not-secret-0000"  # noqa: S105 - public: production refuses it
+ELSEWHERE = {  # values for a machine of one's own; production has none of them
+    "SECRET_KEY": KNOWN_SECRET,
+    "PUBLIC_URL": "http://127.0.0.1:8000",
+    "SMTP_URL": "smtp://127.0.0.1:8025",
+    "MAIL_FROM": "Tillgate <tickets@tillgate.example>",
+}
+EVERYWHERE = {
+    "TILLGATE_ENV": "production",
+    "TILLGATE_VAR": str(ROOT / "var"),
+    "STRIPE_CHECKOUT_ORIGINS": "https://checkout.stripe.com",
+}
+NEEDED = ("SECRET_KEY", "PUBLIC_URL", "DATABASE_URL", "STRIPE_SECRET_KEY", "SMTP_URL", "MAIL_FROM")
+PAIR = ("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET")
 
 
 class SettingsError(Exception):
-    """One line that names the variable and what is wrong with it."""
+    """A line for each variable: its name and what is wrong with it. Never a secret's value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All that can be configured. `from_env` is the only way in; tests use `dataclasses.replace`."""
 
-    environment: str
-    """production | development | test"""
-    secret_key: str
-    public_url: str
+    environment: Annotated[Literal["production", "development", "test"], Field(alias="TILLGATE_ENV")]
+    secret_key: Annotated[SecretKey, Field(alias="SECRET_KEY")] = field(repr=False)
+    public_url: Annotated[PublicUrl, Field(alias="PUBLIC_URL")]
     """Scheme and host the world sees, no trailing slash: links in mails and return addresses start with it."""
-    database_url: str | None
-    """None = embedded PostgreSQL under `var_dir`."""
-    var_dir: Path
-    stripe_secret_key: str
-    stripe_webhook_secrets: tuple[str, ...]
-    stripe_api_base: str | None
-    """None = Stripe itself; the demo and the tests point it at the stand-in."""
-    stripe_checkout_origins: tuple[str, ...]
+    var_dir: Annotated[Path, Field(alias="TILLGATE_VAR")]
+    smtp_url: Annotated[SmtpUrl, Field(alias="SMTP_URL")] = field(repr=False)
+    mail_from: Annotated[MailFrom, Field(alias="MAIL_FROM")]
+    stripe_checkout_origins: Annotated[Origins, Field(alias="STRIPE_CHECKOUT_ORIGINS")]
     """Origins a form may lead to (Content-Security-Policy form-action): Stripe's hosted page."""
-    smtp_url: str
-    mail_from: str
-    trusted_proxies: int
-    log_level: str
-    operators: tuple[str, ...]
+    database_url: Annotated[DatabaseUrl | None, Field(alias="DATABASE_URL")] = field(default=None, repr=False)
+    """None = embedded PostgreSQL under `var_dir`."""
+    stripe_secret_key: Annotated[StripeKey, Field(alias="STRIPE_SECRET_KEY")] = field(default="", repr=False)
+    stripe_webhook_secrets: Annotated[WebhookSecrets, Field(alias="STRIPE_WEBHOOK_SECRET")] = field(
+        default=(), repr=False
+    )
+    stripe_api_base: Annotated[ApiBase | None, Field(alias="STRIPE_API_BASE")] = None
+    """None = Stripe itself; the demo and the tests point it at the stand-in."""
+    trusted_proxies: Annotated[ProxyCount, Field(alias="TRUSTED_PROXIES")] = 0
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(alias="LOG_LEVEL")] = "INFO"
+    operators: Annotated[Operators, Field(alias="OPERATORS")] = ()
     """Normalised addresses of those who may see everything at /operator."""
-    metrics_bind: tuple[str, int] | None
+    metrics_bind: Annotated[HostAndPort | None, Field(alias="METRICS_BIND")] = None
     """Where this process shows its metrics; None = nowhere."""
 
     @property
@@ -59,113 +98,66 @@ class Settings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> "Settings":
-        """Read the environment. Raises SettingsError with one line for the first variable that is wrong."""
-        read = _Reader(os.environ if env is None else env)
-        environment = read.one_of("TILLGATE_ENV", ("production", "development", "test"), "production")
-        strict = environment == "production"
-        api_base = read.text("STRIPE_API_BASE", None)
-        secret, webhook = read.text("STRIPE_SECRET_KEY", None), read.text("STRIPE_WEBHOOK_SECRET", None)
-        if (secret is None) != (webhook is None):
-            missing, given = (
-                ("STRIPE_WEBHOOK_SECRET", "STRIPE_SECRET_KEY")
-                if webhook is None
-                else ("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET")
-            )
-            raise SettingsError(f"{missing} is not set, but {given} is: they belong together.")
-        return cls(
-            environment=environment,
-            secret_key=read.secret("SECRET_KEY", None if strict else "development-only-not-secret-0000"),
-            public_url=read.url("PUBLIC_URL", None if strict else "http://127.0.0.1:8000", strict=strict),
-            database_url=read.database("DATABASE_URL", required=strict),
-            var_dir=Path(read.text("TILLGATE_VAR", None) or ROOT / "var"),
-            stripe_secret_key=secret if secret is not None else read.missing("STRIPE_SECRET_KEY", strict),
-            stripe_webhook_secrets=tuple(part.strip() for part in (webhook or "").split(",") if part.strip()),
-            stripe_api_base=api_base,
-            stripe_checkout_origins=tuple(
-                (read.text("STRIPE_CHECKOUT_ORIGINS", None) or "https://checkout.stripe.com").split(",")
-            ),
-            smtp_url=read.required("SMTP_URL", None if strict else "smtp://127.0.0.1:8025"),
-            mail_from=read.required("MAIL_FROM", None if strict else "Tillgate <tickets@tillgate.example>"),
-            trusted_proxies=read.number("TRUSTED_PROXIES", 0),
-            log_level=read.one_of("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO"),
-            operators=read.addresses("OPERATORS"),
-            metrics_bind=read.host_and_port("METRICS_BIND"),
-        )
-
-
-class _Reader:
-    """Reads one variable at a time and says plainly what is wrong with it."""
-
-    def __init__(self, env: Mapping[str, str]) -> None:
-        self._env = env
-
-    def text(self, name: str, default: str | None) -> str | None:
-        value = self._env.get(name, "").strip()
-        return value or default
-
-    def required(self, name: str, default: str | None) -> str:
-        value = self.text(name, default)
-        if value is None:
-            raise SettingsError(f"{name} is not set.")
-        return value
-
-    def missing(self, name: str, strict: bool) -> str:
-        if strict:
-            raise SettingsError(f"{name} is not set.")
-        return ""
-
-    def secret(self, name: str, default: str | None) -> str:
-        value = self.required(name, default)
-        if len(value) < 32:
-            raise SettingsError(f"{name} is too short: it needs at least 32 characters.")
-        return value
-
-    def one_of(self, name: str, choices: tuple[str, ...], default: str) -> str:
-        value = self.text(name, default) or default
-        if value not in choices:
-            raise SettingsError(f"{name} is {value!r}, but must be one of: {', '.join(choices)}.")
-        return value
-
-    def number(self, name: str, default: int) -> int:
-        value = self.text(name, str(default)) or ""
-        if not re.fullmatch(r"\d{1,4}", value):
-            raise SettingsError(f"{name} is {value!r}, but must be a whole number, 0 or more.")
-        return int(value)
-
-    def addresses(self, name: str) -> tuple[str, ...]:
-        from shared.identity.users import InvalidEmail, normalise_email  # here: most commands need no users
-
-        listed = [part for part in (self.text(name, None) or "").split(",") if part.strip()]
+        """Read the environment; an empty value is none. Raises SettingsError with a line for each wrong variable."""
+        named = {name: text.strip() for name, text in (os.environ if env is None else env).items()}
+        given = EVERYWHERE | {name: text for name, text in named.items() if name in variables() and text}
+        strict = given["TILLGATE_ENV"] == "production"
+        if not strict:
+            given = ELSEWHERE | given
+        if problem := _missing(given, strict):
+            raise SettingsError(problem)
         try:
-            return tuple(normalise_email(part) for part in listed)
-        except InvalidEmail:
-            raise SettingsError(f"{name} must be e-mail addresses, separated by commas.") from None
+            settings = _reader().validate_python(given)
+        except ValidationError as error:
+            raise SettingsError("\n".join(_lines(error))) from None  # pydantic's own text shows the values
+        if settings.production and (problems := list(_unfit_for_production(settings))):
+            raise SettingsError("\n".join(problems))
+        return settings
 
-    def host_and_port(self, name: str) -> tuple[str, int] | None:
-        value = self.text(name, None)
-        if value is None:
-            return None
-        host, _, port = value.rpartition(":")
-        if not host or not re.fullmatch(r"\d{1,5}", port) or int(port) > 65535:
-            raise SettingsError(f"{name} is {value!r}, but must be like 127.0.0.1:9100.")
-        return host.strip("[]"), int(port)
 
-    def url(self, name: str, default: str | None, *, strict: bool) -> str:
-        value = self.required(name, default).rstrip("/")
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query:
-            raise SettingsError(f"{name} is {value!r}, but must be like https://tickets.example.org.")
-        if strict and parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
-            raise SettingsError(f"{name} must start with https:// in production.")
-        return value
+@cache
+def variables() -> frozenset[str]:
+    """Names of all environment variables that are read."""
+    parts = (part for hint in Settings.__annotations__.values() for part in hint.__metadata__)
+    return frozenset(part.alias for part in parts if isinstance(part, FieldInfo) and part.alias)
 
-    def database(self, name: str, *, required: bool) -> str | None:
-        value = self.text(name, None)
-        if value is None:
-            if required:
-                raise SettingsError(f"{name} is not set.")
-            return None
-        scheme, separator, rest = value.partition("://")
-        if not separator or scheme not in ("postgres", "postgresql", "postgresql+asyncpg"):
-            raise SettingsError(f"{name} must start with postgresql://.")
-        return f"postgresql+asyncpg://{rest}"
+
+@cache
+def _reader() -> "TypeAdapter[Settings]":
+    return TypeAdapter(Settings)
+
+
+def _missing(given: Mapping[str, str], strict: bool) -> str:
+    absent = [name for name in PAIR if name not in given]
+    if len(absent) == 1:
+        other = next(name for name in PAIR if name in given)
+        return f"{absent[0]} is not set, but {other} is: they belong together."
+    missing = [name for name in NEEDED if strict and name not in given]
+    return "\n".join(f"{name} is not set." for name in missing)
+
+
+def _lines(error: ValidationError) -> Iterator[str]:
+    for problem in error.errors(include_url=False):
+        name = problem["loc"][0]
+        context: dict[str, Any] = problem.get("ctx", {})
+        if problem["type"] == "literal_error":
+            yield f"{name} is {problem['input']!r}, but must be one of: {context['expected']}."
+        else:
+            yield f"{name} {context['error']}"
+
+
+def _unfit_for_production(settings: Settings) -> Iterator[str]:
+    """What development may do and real buyers must not meet (spec: L4)."""
+    if settings.secret_key == KNOWN_SECRET:
+        yield "SECRET_KEY is the one of the repository, which everybody knows: make one of your own."
+    elif weakness := why_weak(settings.secret_key):
+        yield f"SECRET_KEY {weakness}: take 32 or more random characters, such as `openssl rand -base64 32` prints."
+    addresses = {
+        "PUBLIC_URL": [settings.public_url],
+        "STRIPE_API_BASE": [settings.stripe_api_base] if settings.stripe_api_base else [],
+        "STRIPE_CHECKOUT_ORIGINS": settings.stripe_checkout_origins,
+    }
+    for name, urls in addresses.items():
+        for url in urls:
+            if not url.startswith("https://") and not is_loopback(urlsplit(url).hostname or ""):
+                yield f"{name} must start with https:// in production."

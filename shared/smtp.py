@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.database import Sessions, refuse_open_transaction
 from shared.models import OutgoingMail
-from shared.settings import Settings, SettingsError
+from shared.setting_types import is_loopback
+from shared.settings import Settings
 
 log = structlog.get_logger()
 
@@ -33,19 +34,18 @@ class Smtp:
 
     def __init__(self, settings: Settings) -> None:
         parts = urlsplit(settings.smtp_url)
-        if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
-            raise SettingsError(
-                "SMTP_URL must be like smtp://user:password@mail.example.org:587 or smtps://…"
-            )
+        host = parts.hostname or ""
         self._sender = settings.mail_from
         self._address = settings.mail_address
-        if "@" not in self._address:
-            raise SettingsError("MAIL_FROM must be like Tickets <tickets@example.org>.")
         self._domain = self._address.rpartition("@")[2]
         self._options: dict[str, Any] = {
-            "hostname": parts.hostname,
+            "hostname": host,
             "port": parts.port or (465 if parts.scheme == "smtps" else 25),
-            "use_tls": parts.scheme == "smtps",  # else STARTTLS, wherever the server offers it
+            "use_tls": parts.scheme == "smtps",
+            # STARTTLS wherever the server offers it; with a password never without, but on this very machine
+            "start_tls": True
+            if parts.username and parts.scheme == "smtp" and not is_loopback(host)
+            else None,
             "username": unquote(parts.username) if parts.username else None,
             "password": unquote(parts.password) if parts.password else None,
             "local_hostname": self._domain,  # the default asks the resolver, and blocks while it does

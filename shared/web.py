@@ -42,6 +42,8 @@ class Tillgate(Quart):
     """What an operator should know, by whose it is; read by health_board.py."""
     figures: dict[str, Figures]
     """Counts for the metrics, by the gauge's name."""
+    untold_proxy: bool = False
+    """Whether a proxy that TRUSTED_PROXIES does not count was seen; told by setting_facts.py."""
 
 
 def shop() -> Tillgate:

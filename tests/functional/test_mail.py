@@ -17,7 +17,7 @@ from sqlalchemy import select, update
 from shared.clock import ManualClock
 from shared.database import Sessions
 from shared.models import OutgoingMail
-from shared.settings import Settings, SettingsError
+from shared.settings import Settings
 from shared.smtp import Smtp, send_due
 
 
@@ -232,8 +232,34 @@ async def test_login(sessions: Sessions, clock: ManualClock, settings: Settings,
     assert mailbox.logins == [b"shop@example.org", b"p:ss"]
 
 
-@pytest.mark.parametrize("url", ["mail.example.org", "http://mail.example.org", "smtp://"])
-def test_wrong_smtp_url_stops_the_start(settings: Settings, url: str) -> None:
-    """One line that names the variable (spec: G1)."""
-    with pytest.raises(SettingsError, match="SMTP_URL"):
-        Smtp(replace(settings, smtp_url=url))
+@pytest.mark.parametrize(
+    ("url", "encrypted"),
+    [
+        ("smtp://shop:secret@mail.example.org", True),
+        ("smtp://mail.example.org", None),
+        ("smtp://shop:secret@127.0.0.1:8025", None),
+        ("smtps://shop:secret@mail.example.org", None),
+    ],
+)
+def test_a_password_never_goes_out_in_clear(settings: Settings, url: str, encrypted: bool | None) -> None:
+    """STARTTLS is demanded wherever there is a password; None means: taken where it is offered (spec: L4)."""
+    client = Smtp(replace(settings, smtp_url=url)).client()
+    assert client._start_tls_on_connect is encrypted
+
+
+async def test_no_login_where_no_starttls_is_offered(
+    sessions: Sessions,
+    clock: ManualClock,
+    settings: Settings,
+    mailbox: Mailbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server that offers none gets neither the password nor the mail, which is tried again later (spec: L4)."""
+    monkeypatch.setattr("shared.smtp.is_loopback", lambda _host: False)
+    await owe(sessions, clock.now())
+    async with served(mailbox) as port:
+        smtp = Smtp(replace(settings, smtp_url=f"smtp://shop:secret@127.0.0.1:{port}"))
+        assert await send_due(sessions, smtp, clock.now()) == 0
+    assert mailbox.logins == []
+    row = await only_mail(sessions)
+    assert row.state == "due"

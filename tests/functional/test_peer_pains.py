@@ -152,7 +152,7 @@ def test_setting_up_needs_no_service_and_no_account(tmp_path: Path) -> None:
         EmbeddedPostgres(tmp_path / "postgres").remove()
     given, missing = {**bare, "TILLGATE_VAR": str(tmp_path)}, []
     values = {
-        "SECRET_KEY": "s" * 32, "PUBLIC_URL": "https://shop.test", "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x",
+        "SECRET_KEY": "0c4MRrF5lEgvNqvQ2b8hYw7KxJtUaPzS", "PUBLIC_URL": "https://shop.test", "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x",
         "STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_WEBHOOK_SECRET": "whsec_x", "SMTP_URL": "smtp://127.0.0.1",
         "MAIL_FROM": "Tickets <tickets@shop.test>",
     }  # fmt: skip
