@@ -3,6 +3,7 @@
 The texts are in seed_data.py. All tickets that are sold already are free ones: the books of a new shop are empty.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -19,17 +20,29 @@ from shared.ids import new_door_code, new_id
 GUEST = "guest@tillgate.example"
 
 
-async def seed(session: AsyncSession, *, now: datetime, owner_id: UUID) -> None:
-    """Fill an empty shop with events relative to `now`, all pages owned by one user; nothing where pages exist."""
+async def seed(
+    session: AsyncSession, *, now: datetime, team: Mapping[UUID, PageRole], second_account: str = ""
+) -> None:
+    """Fill an empty shop with events relative to `now`, one team on all pages; nothing where pages exist.
+
+    `second_account`: the Stripe account of the page that has one of its own; '' = the platform's for all.
+    """
     if await session.scalar(select(Page.id).limit(1)) is not None:
         return
     guest = await find_or_create_user(session, email=GUEST)
     for data in PAGES:
-        await _add_page(session, data, now=now, owner_id=owner_id, guest_id=guest.id)
+        account = second_account if data.own_account else ""
+        await _add_page(session, data, now=now, team=team, account=account, guest_id=guest.id)
 
 
 async def _add_page(
-    session: AsyncSession, data: SeedPage, *, now: datetime, owner_id: UUID, guest_id: UUID
+    session: AsyncSession,
+    data: SeedPage,
+    *,
+    now: datetime,
+    team: Mapping[UUID, PageRole],
+    account: str,
+    guest_id: UUID,
 ) -> None:
     page = Page(
         id=new_id(),
@@ -41,11 +54,14 @@ async def _add_page(
         hold_minutes=data.hold_minutes,
         accent=data.accent,
         delayed_methods=data.delayed_methods,
+        refund_hours=data.refund_hours,
+        stripe_account=account,
     )
     session.add(page)
     await session.flush()
     calendar = Calendar(id=new_id(), page_id=page.id, name="Programme", container_id=page.id)
-    session.add_all([calendar, PageMember(page_id=page.id, user_id=owner_id, role=PageRole.OWNER)])
+    members = [PageMember(page_id=page.id, user_id=user_id, role=role) for user_id, role in team.items()]
+    session.add_all([calendar, *members])
     await session.flush()
     for entry in data.entries:
         await _add_entry(session, page, calendar, entry, now=now, guest_id=guest_id)

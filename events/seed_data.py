@@ -51,6 +51,9 @@ class SeedPage:
     hold_minutes: int
     entries: tuple[SeedEntry, ...]
     delayed_methods: bool = False
+    refund_hours: int | None = None
+    own_account: bool = False
+    """Whether its money goes to a Stripe account of its own, where the demo has a second one."""
 
 
 KUPPELSAAL = SeedPage(
@@ -147,6 +150,7 @@ KISSA = SeedPage(
     name="Kissa Hatoba",
     text="A listening bar above the canal. Records, tea, and a stage the size of a table for six.",
     currency="JPY",
+    refund_hours=48,  # tickets can be given back until two days before
     time_zone="Asia/Tokyo",
     accent="#1f5f5b",
     hold_minutes=20,
@@ -215,6 +219,7 @@ DHOW = SeedPage(
     name="Dhow Yard",
     text="Workshops and open-air cinema in a restored boatyard on the Gulf.",
     currency="KWD",
+    own_account=True,
     time_zone="Asia/Kuwait",
     accent="#3b4f8f",
     hold_minutes=30,

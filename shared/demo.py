@@ -14,7 +14,7 @@ import click
 
 from shared import migrate
 from shared.children import StartError
-from shared.demo_data import ORGANIZER, fill, sign_in_links
+from shared.demo_data import ORGANIZER, SECOND_ACCOUNT, fill, sign_in_links
 from shared.embedded import EmbeddedPostgres
 from shared.settings import Settings
 from shared.supervisor import Supervisor
@@ -74,7 +74,8 @@ def _run(server: EmbeddedPostgres, supervisor: Supervisor, settings: Settings, p
         start_stand_ins(supervisor, settings, ports, env)  # they need no database and can load meanwhile
         _step("database", server.start)
         _step("tables", lambda: asyncio.run(migrate.upgrade(server.url())))
-        _step("a shop to look at", lambda: asyncio.run(fill(settings)))
+        account = "" if has_own_stripe_keys() else SECOND_ACCOUNT
+        _step("a shop to look at", lambda: asyncio.run(fill(settings, second_account=account)))
         start_shop(supervisor, settings, ports, env)
         links = asyncio.run(sign_in_links(settings))
         _step("shop, worker, payments, mail", supervisor.wait_until_ready)
@@ -174,9 +175,7 @@ def _show_screen(settings: Settings, ports: Ports, links: dict[str, str]) -> Non
         f"  Mail inbox        http://{HOST}:{ports.inbox}",
         f"  Payments          {payments}",
         "",
-        f"  Sign in as buyer      {links['buyer']}",
-        f"  Sign in as organizer  {links['organizer']}",
-        f"  Sign in as operator   {links['operator']}",
+        *(f"  {f'Sign in as {who}':21} {link}" for who, link in links.items()),
         "",
         "  Test cards: 4242 4242 4242 4242 pays, 4000 0000 0000 0002 is declined.",
         "  Ctrl-C stops everything; your data stays. Start over: make demo ARGS=--reset",

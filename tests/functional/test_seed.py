@@ -11,6 +11,7 @@ from events.models import Entry, Page
 from events.seed import seed
 from events.views import stand_of_entry
 from shared.clock import ManualClock
+from shared.contracts.states import PageRole
 from shared.contracts.stub_payments import StubPayments
 from shared.database import Database
 from shared.settings import ROOT
@@ -23,10 +24,16 @@ async def test_seed(app: Tillgate, database: Database, clock: ManualClock) -> No
     """Three pages, a dozen entries, every kind of sale; a second time nothing; every page can be shown."""
     for _ in range(2):
         async with database.sessions.begin() as session:
-            await seed(session, now=clock.now(), owner_id=await event_rows.add_user(session))
+            team = {await event_rows.add_user(session): role for role in PageRole}
+            await seed(session, now=clock.now(), team=team, second_account="acct_1Second")
             assert await event_rows.pools_agree(session)
             assert await session.scalar(select(func.count()).select_from(Page)) == 3
             entries = (await session.scalars(select(Entry))).all()
+            pages = (await session.scalars(select(Page))).all()
+    assert {page.stripe_account for page in pages} == {"", "acct_1Second"}
+    assert {page.refund_hours is None for page in pages} == {True, False}, (
+        "of one page tickets can be given back"
+    )
     assert len(entries) >= 12
     assert {entry.state for entry in entries} == {"draft", "confirmed", "cancelled"}
     assert all((ROOT / "static/pictures" / entry.picture).is_file() for entry in entries if entry.picture)
