@@ -44,6 +44,8 @@ class Settled(StrEnum):
     """Complete without a payment: nothing we ask for is free at Stripe, so the hold simply runs on and lapses."""
     ALREADY = "already"
     UNMATCHED = "unmatched"
+    UNKNOWN = "unknown"
+    """In a state that this program does not know: nothing is guessed, everything stays as it is, a person looks."""
     FOREIGN = "foreign"
 
 
@@ -56,6 +58,8 @@ async def settle(
     """
     if not is_marked(facts.metadata, await installation_id(session)):
         return Settled.FOREIGN
+    if not facts.is_known:
+        return Settled.UNKNOWN
     attempt, booked = await _find_attempt(session, facts)
     if attempt is None:
         return Settled.UNMATCHED

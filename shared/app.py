@@ -12,8 +12,6 @@ from shared.settings import ROOT, Settings
 from shared.smtp import Smtp, send_due
 from shared.web import Tillgate, init_web
 
-MAX_BODY = 1024 * 1024  # the largest body we read is a webhook's (design: Trust)
-
 
 def create_app(
     settings: Settings,
@@ -34,11 +32,12 @@ def create_app(
     app.sweeps = {"mail": partial(send_due, app.database.sessions, Smtp(settings))}
     app.health_facts, app.figures = {"the shop": shared_facts}, {}
     app.secret_key = settings.secret_key
-    app.config.update(MAX_CONTENT_LENGTH=MAX_BODY, TEMPLATES_AUTO_RELOAD=False)
+    app.config.update(TEMPLATES_AUTO_RELOAD=False)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     init_web(app)
     for part in (
         "shared.web_log",
+        "shared.web_body",  # before all that may ask the database
         "shared.formats",
         "shared.colour",
         "shared.security",

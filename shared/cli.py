@@ -72,7 +72,8 @@ class Bind(click.ParamType[str]):
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes.")
 @click.option("--only", type=click.Choice(["events", "cart"]), help="One domain, beside a stub of the other.")
 @click.option("--reload", is_flag=True, help="Start again whenever a file changes; for development.")
-def serve(bind: str, workers: int, only: str | None, reload: bool) -> None:
+@click.option("--h2c", is_flag=True, help="Take HTTP/2 without TLS, from a proxy that speaks it.")
+def serve(bind: str, workers: int, only: str | None, reload: bool, h2c: bool) -> None:
     """Serve the shop under Hypercorn."""
     from hypercorn.run import run  # here: other commands need no server
 
@@ -93,7 +94,7 @@ def serve(bind: str, workers: int, only: str | None, reload: bool) -> None:
             announce_alone(settings)
         at_the_end.enter_context(shown(settings.metrics_bind, processes=workers))
         try:
-            sys.exit(run(hypercorn_config(bind, workers, only)))
+            sys.exit(run(hypercorn_config(bind, workers, only, h2c=h2c)))
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise

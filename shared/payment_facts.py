@@ -3,8 +3,10 @@
 Expandable fields are narrowed to an id or an object; amounts stay minor units, times become UTC (spec: E1, E2).
 """
 
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import overload
 
 from stripe import (
     Balance,
@@ -32,6 +34,8 @@ from shared.contracts.facts import (
     TransactionFacts,
 )
 from shared.contracts.protocols import PaymentsRefused
+
+LONGEST_NAME = 256
 
 
 def _moment(seconds: int) -> datetime:
@@ -195,22 +199,60 @@ def endpoint_facts(endpoint: WebhookEndpoint) -> EndpointFacts:
     )
 
 
+def storable(body: bytes) -> bytes:
+    """An event's JSON with marks in place of what no database stores: NUL, and halves of a character (surrogates).
+
+    Whoever pays can write such into a name; it must not keep their event from being carried out.
+    """
+    if b"\\u" not in body:
+        return body
+    return json.dumps(json.loads(body, object_pairs_hook=_storable_pairs)).encode()
+
+
+def _storable_pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    return {_storable(name): _storable(value) for name, value in pairs}
+
+
+@overload
+def _storable(value: str) -> str: ...
+@overload
+def _storable(value: object) -> object: ...
+def _storable(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
+    return [_storable(part) for part in value] if isinstance(value, list) else value
+
+
 def event_facts(event: Event) -> EventFacts:
-    """A webhook event and what it is about."""
-    account = event.to_dict().get("account") or ""
+    """A webhook event and what it is about. Raises ValueError, KeyError, TypeError, AttributeError where it is none."""
+    said = event.to_dict()
+    if not all(isinstance(said[name], str) and 0 < len(said[name]) < LONGEST_NAME for name in ("id", "type")):
+        raise ValueError("an event has an id and a type")
+    if not isinstance(said["livemode"], bool):
+        raise TypeError("an event is of one mode")
+    account = str(said.get("account") or "")
     subject = event.data.object
     # only sessions that pay have an amount; those of other kinds are other programs' on the same account
-    session = subject if isinstance(subject, Session) and subject.mode == "payment" else None
+    pays = isinstance(subject, Session) and subject.mode == "payment"
+    session = _readable_session(subject, account) if isinstance(subject, Session) and pays else None
+    subject_id = str(subject.to_dict().get("id", ""))
     return EventFacts(
         id=event.id,
         type=event.type,
         stripe_account=account,
         livemode=event.livemode,
-        created=_moment(event.created),
-        session=session_facts(session, account) if session is not None else None,
-        subject_id=subject.to_dict().get("id", ""),
+        session=session,
+        session_id=subject_id if pays and session is None else "",
+        subject_id=subject_id,
         payment_intent=_intent_of(subject),
     )
+
+
+def _readable_session(session: Session, account: str) -> SessionFacts | None:
+    try:
+        return session_facts(session, account)
+    except (PaymentsRefused, ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        return None
 
 
 def _intent_of(subject: object) -> str | None:

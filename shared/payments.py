@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from uuid import UUID
 
 import stripe
-from stripe import Event
+from stripe import WebhookSignature
 
 from shared import payment_facts as facts
 from shared.contracts.facts import (
@@ -29,6 +29,7 @@ from shared.contracts.facts import (
     TransactionFacts,
 )
 from shared.contracts.protocols import (
+    EventUnreadable,
     PaymentsRefused,
     SignatureInvalid,
 )
@@ -327,21 +328,25 @@ class StripePayments(StripeConnection):
 
     def read_event(self, body: bytes, signature: str | None) -> EventFacts:
         """Verify and read a webhook against every secret we know (rotation; Connect has its own)."""
-        try:
-            return facts.event_facts(self._verified(body, signature))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise SignatureInvalid("The webhook's body is not an event we can read.") from error
+        self._verify(body, signature)
+        return self.read_stored_event(body)
 
-    def _verified(self, body: bytes, signature: str | None) -> Event:
+    def _verify(self, body: bytes, signature: str | None) -> None:
+        try:
+            text = body.decode()
+        except UnicodeDecodeError as error:
+            raise SignatureInvalid from error
         for secret in self._settings.stripe_webhook_secrets:
             try:
-                return self.client.construct_event(
-                    body, signature, secret, tolerance=SIGNATURE_TOLERANCE_SECONDS
-                )
+                WebhookSignature.verify_header(text, signature or "", secret, SIGNATURE_TOLERANCE_SECONDS)
             except (stripe.SignatureVerificationError, TypeError):
                 continue  # TypeError: a signature that is not ASCII
+            return
         raise SignatureInvalid
 
     def read_stored_event(self, body: bytes) -> EventFacts:
-        """An event from our own inbox; its signature was verified when it came in."""
-        return facts.event_facts(self.client.construct_event_without_verification(body))
+        """An event from our own inbox; its signature was verified when it came in. Raises EventUnreadable."""
+        try:
+            return facts.event_facts(self.client.construct_event_without_verification(facts.storable(body)))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise EventUnreadable from error

@@ -7,7 +7,10 @@ import logging
 import shlex
 import sys
 
+import h11
+import hypercorn.protocol
 from hypercorn.config import Config
+from hypercorn.protocol.h11 import H11Protocol
 
 from shared import logs
 from shared.alone import fill_empty_slot
@@ -30,18 +33,28 @@ def build(only: str | None = None) -> Tillgate:
     return app
 
 
-def build_shop(only: str | None = None) -> Tillgate:
+class OnlyHTTP1(H11Protocol):
+    """HTTP/1.1 that stays so: Hypercorn would let anybody change to HTTP/2 without TLS, and has no setting for it."""
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Ignore the wish, as RFC 9110, 7.8 allows; what is HTTP/2 from its first byte is no request of ours."""
+
+
+def build_shop(only: str | None = None, *, h2c: bool = False) -> Tillgate:
     """The same for a shop that serves: it says at its start how all stands."""
+    if not h2c:
+        hypercorn.protocol.H11Protocol = OnlyHTTP1  # type: ignore[attr-defined]
     app = build(only)
     announce_at_start(app)
     return app
 
 
-def hypercorn_config(bind: str, workers: int, only: str | None) -> Config:
+def hypercorn_config(bind: str, workers: int, only: str | None, *, h2c: bool = False) -> Config:
     """Hypercorn's settings; one worker means this very process, without a second one that watches it."""
     config = Config()
     config.bind = [bind]
-    config.application_path = f"{__name__}:build_shop({only!r})"
+    config.application_path = f"{__name__}:build_shop({only!r}, h2c={h2c})"
+    config.backlog = 4096  # at an on-sale thousands connect within a second; what does not fit is reset
     config.worker_class = "uvloop"
     config.workers = 0 if workers == 1 else workers
     config.accesslog = None  # web_log.py writes a line that hides secrets

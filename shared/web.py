@@ -3,12 +3,14 @@
 A request is one transaction: it opens at the first statement and commits when the status is below 400.
 """
 
+import string
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, cast
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import structlog
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 from quart import Quart, Response, current_app, g, jsonify, redirect, render_template, request, session
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -16,7 +18,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from shared.clock import Clock
 from shared.database import NOT_STORABLE, Database, is_away, sqlstate
-from shared.errors import AppError, SignInRequired
+from shared.errors import AppError, NotFound, SignInRequired
 from shared.health_facts import FactFinder, Figures
 from shared.services import Services
 from shared.settings import Settings
@@ -24,13 +26,14 @@ from shared.settings import Settings
 log = structlog.get_logger()
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+LONGEST_FILE_NAME = 200
 
 Sweep = Callable[[datetime], Awaitable[int]]
 """Does the due work of one kind; takes the time, returns how many rows it handled."""
 
 
 class Tillgate(Quart):
-    """Quart with our parts on it, typed."""
+    """Quart with our parts on it, typed; what no page of ours can be asked is turned away at the door."""
 
     settings: Settings
     database: Database
@@ -44,6 +47,22 @@ class Tillgate(Quart):
     """Counts for the metrics, by the gauge's name."""
     untold_proxy: bool = False
     """Whether a proxy that TRUSTED_PROXIES does not count was seen; told by setting_facts.py."""
+
+    async def asgi_app(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Refuse WebSockets, of which we have none, and spell a query as HTTP/1.1 would: HTTP/2 takes any byte."""
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1000, "reason": None})
+            return
+        if scope["type"] == "http" and not scope["query_string"].isascii():
+            scope["query_string"] = quote(scope["query_string"], safe=string.printable).encode()
+        await super().asgi_app(scope, receive, send)
+
+    async def send_static_file(self, filename: str) -> Response:
+        """A file of ours. Raises NotFound, for a name too that no file system takes."""
+        if len(filename) > LONGEST_FILE_NAME or not filename.isprintable():
+            raise NotFound
+        return await super().send_static_file(filename)
 
 
 def shop() -> Tillgate:
@@ -170,7 +189,10 @@ async def show_error(
 
 def _came_from() -> str:
     """The page of ours whose form was sent: where who must sign in first goes on afterwards."""
-    page = urlsplit(request.referrer or "")
+    try:
+        page = urlsplit(request.referrer or "")
+    except ValueError:  # such as http://[
+        return "/"
     if f"{page.scheme}://{page.netloc}" != shop().settings.public_url:
         return "/"
     return f"{page.path}?{page.query}".rstrip("?")
@@ -180,7 +202,8 @@ HTTP_MESSAGES = {
     400: "We could not read that request.",
     404: "There is nothing at this address. It may have moved.",
     405: "This address does not take that kind of request.",
-    413: "That is too large: at most 1 MB.",
+    408: "The rest of your request did not arrive in time, so nothing was done. Please try again.",
+    413: "That is larger than anything we take, so nothing was done.",
     500: "Something went wrong on our side. No money was taken by this step; please try again in a moment.",
     503: "We cannot reach our records at the moment. What you have paid and what you hold is safe; "
     "please try again in a minute.",

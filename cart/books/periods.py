@@ -7,6 +7,9 @@ from zoneinfo import ZoneInfo
 
 from shared.errors import Invalid
 
+FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2999, 12, 31)
+"""What anybody can mean; at the calendar's own ends a day has no midnight in another time zone."""
+
 
 class NoPeriod(Invalid):
     """That is not a period. Please choose a month, or days such as 2026-11-01 to 2026-11-15."""
@@ -54,9 +57,10 @@ def read_period(args: Mapping[str, str], time_zone: str) -> Period:
     """The period that an address asks for. Raises NoPeriod."""
     try:
         period = _read(args, time_zone)
-        _ = period.begins, period.ends  # the calendar's very last day has none after it
     except (ValueError, OverflowError) as error:
         raise NoPeriod from error
+    if not all(FIRST_DAY <= day <= LAST_DAY for day in (period.first, period.last) if day):
+        raise NoPeriod
     if period.first and period.last and period.last < period.first:
         raise NoPeriod("The period ends before it begins. Please look at its days again.")
     return period

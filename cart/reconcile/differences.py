@@ -22,6 +22,7 @@ class Kind(StrEnum):
     SESSION_OF_NO_USE = "session_of_no_use"
     SESSION_AMOUNT = "session_amount"
     SESSION_UNKNOWN = "session_unknown"
+    SESSION_STATE = "session_state"
     ATTEMPT_UNANSWERED = "attempt_unanswered"
     ORDER_LAPSED = "order_lapsed"
     ORDER_PROCESSING = "order_processing"
@@ -59,6 +60,7 @@ KIND_WORDS = {
     Kind.SESSION_OF_NO_USE: "Payment page open for nothing",
     Kind.SESSION_AMOUNT: "Payment page asks for another amount",
     Kind.SESSION_UNKNOWN: "Payment page that Stripe does not know",
+    Kind.SESSION_STATE: "Payment page in a state that this version does not know",
     Kind.ATTEMPT_UNANSWERED: "Payment page asked for, answer lost",
     Kind.ORDER_LAPSED: "Hold is over, stock still held",
     Kind.ORDER_PROCESSING: "Payment on its way for too long",

@@ -60,6 +60,8 @@ def _is_on_its_way(facts: SessionFacts, attempt: AttemptBrief, listed: Listed, s
 
 
 def _judge(facts: SessionFacts, attempt: AttemptBrief, *, is_booked: bool) -> Difference | None:
+    if not facts.is_known:
+        return _difference(Kind.SESSION_STATE, facts, attempt, NEEDS_A_PERSON, None)
     if facts.status == "open":
         return _judge_open(facts, attempt)
     if facts.status == "expired":
@@ -99,7 +101,7 @@ def _difference(
     facts: SessionFacts,
     attempt: AttemptBrief,
     remedy: str,
-    repair: Callable[..., Coroutine[Any, Any, str]] = repairs.settle_session,
+    repair: Callable[..., Coroutine[Any, Any, str]] | None = repairs.settle_session,
 ) -> Difference:
     order, amount = attempt.order, format_minor(facts.amount_total, facts.currency)
     return Difference(
@@ -108,7 +110,7 @@ def _difference(
         here=f"{state_words(order.state, 'order')}, {format_minor(order.total, order.currency)}",
         stripe=f"{facts.status}, {facts.payment_status.replace('_', ' ')}, {amount}",
         remedy=remedy,
-        repair=partial(repair, facts=facts),
+        repair=partial(repair, facts=facts) if repair else None,
         stripe_account=facts.stripe_account,
         reference=facts.id,
         payment_intent=facts.payment_intent,

@@ -6,32 +6,45 @@ What an event needs and does stands in news.py.
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from cart.models import WebhookEvent, WebhookRefusal
+from cart.settle import Settled
 from cart.till import Till
 from cart.webhooks.news import Handler, News, handler_of
 from shared.contracts.facts import EventFacts
-from shared.contracts.protocols import SignatureInvalid
+from shared.contracts.protocols import EventUnreadable, SignatureInvalid
 from shared.database import Sessions, retrying
+from shared.errors import AppError
 from shared.payments import PING
 
 log = structlog.get_logger()
 
+
+class StateUnknown(AppError):
+    """Stripe names a state that this version does not know. Nothing was changed; the event is kept and tried again."""
+
+    status = 503
+    code = "STATE_UNKNOWN"
+
+
+PROMPT_TRIES, MOST_TRIES = 3, 15
 LEFT_OVER = timedelta(seconds=30)  # younger ones are in the hands of the request that brought them
 
 
 async def receive(
     sessions: Sessions, till: Till, body: bytes, signature: str | None, *, now: datetime
 ) -> str:
-    """Verify, store and carry out one event; returns its result. Raises SignatureInvalid, which is counted.
+    """Verify, store and carry out one event; returns its result.
+
+    Raises SignatureInvalid and EventUnreadable, which are counted.
 
     An effect that fails raises after its error was written on the row: Stripe sends again, and the worker tries too.
     """
     try:
         event = till.payments.read_event(body, signature)
-    except SignatureInvalid as refusal:
+    except (SignatureInvalid, EventUnreadable) as refusal:
         async with sessions.begin() as session:
             session.add(WebhookRefusal(at=now, reason=refusal.message))
         raise
@@ -66,7 +79,7 @@ async def process(sessions: Sessions, till: Till, event: EventFacts, *, now: dat
     handler = handler_of(event, livemode=till.payments.livemode)
     try:
         news = News(event, session=event.session)
-        if handler.fetch is not None:
+        if handler.fetch is not None and news.session is None:
             async with sessions.reading() as session:
                 row = await session.get_one(WebhookEvent, event.id)
             if row.processed_at is not None:
@@ -90,6 +103,8 @@ async def _carry_out(sessions: Sessions, till: Till, handler: Handler, news: New
         if row.processed_at is not None:
             return row.result or ""
         result = await handler.apply(session, till, news, now)
+        if result == Settled.UNKNOWN:
+            raise StateUnknown
         row.result, row.tries, row.processed_at, row.last_error = result, row.tries + 1, now, None
         return result
 
@@ -100,7 +115,7 @@ async def process_left_over(sessions: Sessions, till: Till, *, now: datetime) ->
         rows = list(
             await session.scalars(
                 select(WebhookEvent)
-                .where(WebhookEvent.processed_at.is_(None), WebhookEvent.received_at < now - LEFT_OVER)
+                .where(WebhookEvent.processed_at.is_(None), _is_due(now))
                 # those that keep failing come last, so that they never starve the rest
                 .order_by(WebhookEvent.tries, WebhookEvent.received_at)
                 .limit(100)
@@ -112,3 +127,9 @@ async def process_left_over(sessions: Sessions, till: Till, *, now: datetime) ->
         except Exception:
             log.exception("webhook event failed again", event_id=row.id, type=row.type)
     return len(rows)
+
+
+def _is_due(now: datetime) -> ColumnElement[bool]:
+    """Half a minute after it came; from the fourth try on ever later; after a day and a half a person looks."""
+    waited = LEFT_OVER * func.power(2, func.greatest(WebhookEvent.tries - PROMPT_TRIES, 0))
+    return and_(WebhookEvent.tries < MOST_TRIES, WebhookEvent.received_at + waited < now)

@@ -42,8 +42,16 @@ class Handler:
     """`fetch` asks Stripe, with no transaction open; `apply` runs inside one and returns what it did, in a word."""
 
     fetch: Fetch | None
-    """None where the event itself holds all that is needed: its session."""
+    """None where nothing has to be asked; where the event holds its session, it is not called either."""
     apply: Apply
+
+
+async def _session(_sessions: Sessions, till: Till, event: EventFacts) -> News:
+    """The session as it is now; asked for only where the event itself does not hold all of it."""
+    if not event.session_id:
+        return News(event)
+    found = await till.payments.retrieve_session(event.session_id, stripe_account=event.stripe_account)
+    return News(event, session=found)
 
 
 async def _intent(_sessions: Sessions, till: Till, event: EventFacts) -> News:
@@ -147,7 +155,7 @@ async def _apply_payout(session: AsyncSession, _till: Till, news: News, now: dat
     return await apply_payout(session, news.payout, now=now)
 
 
-_SETTLING, _FAILING = Handler(None, _settle), Handler(None, _settle_failed)
+_SETTLING, _FAILING = Handler(_session, _settle), Handler(_session, _settle_failed)
 _REFUNDING, _DISPUTING = Handler(_refunds, _apply_refunds), Handler(_dispute, _apply_dispute)
 _PAYING_OUT = Handler(_payout, _apply_payout)
 

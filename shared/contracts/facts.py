@@ -23,6 +23,10 @@ class CheckoutRequest:
     """Stripe's own parameters, JSON-clean, complete: a replay sends the very same."""
 
 
+SESSION_STATES = frozenset({"open", "complete", "expired"})
+PAYMENT_STATES = frozenset({"paid", "unpaid", "no_payment_required"})
+
+
 @dataclass(frozen=True, slots=True)
 class SessionFacts:
     """What Stripe says of one Checkout session, narrowed to what settling needs."""
@@ -47,6 +51,11 @@ class SessionFacts:
     created: datetime | None = None
     intent_status: str | None = None
     """Of the payment intent, where it was asked for: tells a delayed payment that failed from one on its way."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether this program understands both states; what Stripe adds one day is shown to a person, not guessed."""
+        return self.status in SESSION_STATES and self.payment_status in PAYMENT_STATES
 
     @property
     def has_failed(self) -> bool:
@@ -185,14 +194,15 @@ class EndpointFacts:
 
 @dataclass(frozen=True, slots=True)
 class EventFacts:
-    """One verified webhook event; `session` is set for checkout.session.* events."""
+    """One verified webhook event; `session` is set for checkout.session.* events that carry all of it."""
 
     id: str
     type: str
     stripe_account: str
     livemode: bool
-    created: datetime
     session: SessionFacts | None
+    session_id: str = ""
+    """Of a session that pays but could not be read from the event: Stripe has to be asked for it."""
     subject_id: str = ""
     """Of the object it is about: pi_…, ch_…, re_…, dp_…, po_…"""
     payment_intent: str | None = None

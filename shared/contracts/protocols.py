@@ -262,6 +262,13 @@ class SignatureInvalid(AppError):
     code = "SIGNATURE_INVALID"
 
 
+class EventUnreadable(AppError):
+    """The webhook's signature is good, but its body is not an event that we can read."""
+
+    status = 400
+    code = "EVENT_UNREADABLE"
+
+
 class Payments(Protocol):
     """Stripe, seen from the cart. Every call refuses to run while a transaction of this task is open.
 
@@ -366,7 +373,7 @@ class Payments(Protocol):
         """An event of our own type `tillgate.ping` and its signature, as Stripe would send it to our webhook."""
 
     def read_event(self, body: bytes, signature: str | None) -> EventFacts:
-        """Verify a webhook's bytes against every signing secret; raises `SignatureInvalid`."""
+        """Verify a webhook's bytes against every signing secret; raises `SignatureInvalid`, `EventUnreadable`."""
 
     def read_stored_event(self, body: bytes) -> EventFacts:
         """Read an event from our own inbox; its signature was verified when it came in."""

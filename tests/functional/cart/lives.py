@@ -275,7 +275,6 @@ def letter(
         type=kind,
         stripe_account="",
         livemode=False,
-        created=world.clock.now(),
         session=session,
         subject_id=subject.id,
         payment_intent=None if isinstance(subject, PayoutFacts) else subject.payment_intent,
