@@ -21,7 +21,7 @@ from shared.errors import AppError, Conflict, Invalid, NotFound
 from shared.identity.guard import current_user, require_user
 from shared.ids import parse_id, parse_ids
 from shared.money import whole
-from shared.web import db_session, now, see_other, shop, wants_fragment
+from shared.web import db_session, now, see_other, shop, wants_fragment, wants_json
 
 blueprint = Blueprint("cart", __name__)
 
@@ -183,7 +183,7 @@ async def _go_to_payment(order_id: UUID, user_id: UUID) -> ResponseReturnValue:
 
 def _answer_handover(handover: checkout.Handover) -> ResponseReturnValue:
     """The way on, as a redirect, or as JSON for a page that embeds the form (spec: C1)."""
-    if request.accept_mimetypes.best == "application/json":
+    if wants_json():
         return jsonify(
             order_id=str(handover.order_id),
             checkout_session_id=handover.session_id,

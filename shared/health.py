@@ -19,7 +19,7 @@ from shared.health_board import FactBoard, screen
 from shared.health_facts import Fact, Level, worker_fact
 from shared.identity.guard import require_operator
 from shared.settings import Settings
-from shared.web import Tillgate, db_session, now, shop
+from shared.web import Tillgate, db_session, now, shop, wants_json
 
 log = structlog.get_logger()
 health = Blueprint("health", __name__)
@@ -80,17 +80,10 @@ async def live() -> Response:
 
 @health.get("/health/ready")
 async def ready() -> tuple[Response, int]:
-    """The database answers and is migrated; 503 with the reason otherwise. What else is wrong is only told."""
-    problem = await find_problem(shop().database)
-    if problem is not None:
-        return jsonify(status="not ready", problem=problem), HTTPStatus.SERVICE_UNAVAILABLE
-    facts = await board(shop()).facts(now())
-    body: dict[str, Any] = {
-        "status": "ready",
-        "warnings": [_as_json(fact) for fact in facts if fact.level > Level.OK],
-        "facts": {fact.name: fact.value for fact in facts if fact.value is not None},
-    }
-    return jsonify(body), HTTPStatus.OK
+    """Whether this process can serve: the database answers and is migrated. Yes or no; the rest is the operator's."""
+    if await find_problem(shop().database) is not None:
+        return jsonify(status="not ready"), HTTPStatus.SERVICE_UNAVAILABLE
+    return jsonify(status="ready"), HTTPStatus.OK
 
 
 def _as_json(fact: Fact) -> dict[str, Any]:
@@ -98,15 +91,18 @@ def _as_json(fact: Fact) -> dict[str, Any]:
         "name": fact.name,
         "level": fact.level.name.lower(),
         "words": fact.words,
+        "value": fact.value,
         "since": fact.since.isoformat() if fact.since else None,
     }
 
 
 @health.get("/operator")
 async def operator() -> ResponseReturnValue:
-    """Everything the operator should know, the worst first, each with what to do about it."""
+    """Everything the operator should know, the worst first, each with what to do about it; as JSON where asked for."""
     await require_operator()
     facts = await board(shop()).facts(now())
+    if wants_json():
+        return jsonify(facts=[_as_json(fact) for fact in facts])
     return await render_template(
         "operator/health.html",
         facts=facts,

@@ -1,7 +1,7 @@
 """Facts of health: what an operator should know, each in words with a level; and those that no domain owns.
 
 A domain adds its own to `app.health_facts`, and counts for the metrics to `app.figures`. Shown by health.py (the
-operator's page, /health/ready, the log at the start) and measured by metrics.py (spec: H8).
+operator's page, the log at the start) and measured by metrics.py (spec: H8).
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -36,7 +36,7 @@ _STATUS, _EXECUTE_AFTER = cast(column("status"), Text), column("execute_after", 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One thing to know. `words` name no buyer: they are shown at /health/ready too."""
+    """One thing to know. `words` name no buyer: they stand in the log too."""
 
     name: str
     """Also the metric's label; ends in the unit of `value`."""

@@ -54,8 +54,9 @@ class Tillgate(Quart):
             await receive()
             await send({"type": "websocket.close", "code": 1000, "reason": None})
             return
-        if scope["type"] == "http" and not scope["query_string"].isascii():
+        if scope["type"] == "http":
             scope["query_string"] = quote(scope["query_string"], safe=string.printable).encode()
+            scope["path"] = _path_only(scope["path"])
         await super().asgi_app(scope, receive, send)
 
     async def send_static_file(self, filename: str) -> Response:
@@ -63,6 +64,16 @@ class Tillgate(Quart):
         if len(filename) > LONGEST_FILE_NAME or not filename.isprintable():
             raise NotFound
         return await super().send_static_file(filename)
+
+
+def _path_only(target: str) -> str:
+    """The path of a request's target, which may be a whole address (RFC 9112, 3.2.2)."""
+    if target.startswith("/"):
+        return target
+    try:
+        return urlsplit(target).path or "/"
+    except ValueError:  # such as http://[
+        return "/"
 
 
 def shop() -> Tillgate:
@@ -88,9 +99,11 @@ def wants_fragment() -> bool:
     return request.headers.get("HX-Request") == "true" and request.headers.get("HX-Boosted") != "true"
 
 
-def is_api() -> bool:
-    """Whether errors are told as JSON."""
-    return request.path.startswith("/api/")
+def wants_json() -> bool:
+    """Whether the answer is JSON: an address for programs, or a program that says so (spec: D9)."""
+    if request.path.startswith(("/api/", "/webhooks/")):
+        return True
+    return request.accept_mimetypes.best == "application/json"
 
 
 def see_other(location: str) -> Response:
@@ -138,7 +151,7 @@ def error_body(message: str, details: dict[str, Any], code: str) -> dict[str, An
 
 
 async def _show_app_error(error: AppError) -> tuple[Response | str, int]:
-    if isinstance(error, SignInRequired) and not is_api() and request.method in ("GET", "HEAD"):
+    if isinstance(error, SignInRequired) and not wants_json() and request.method in ("GET", "HEAD"):
         target = request.full_path.rstrip("?")
         return see_other(f"/sign-in?{urlencode({'next': target})}"), 303
     return await show_error(error.status, error.message, error.details, error.code)
@@ -177,7 +190,7 @@ async def show_error(
 ) -> tuple[Response | str, int]:
     """An error as JSON, as a fragment in place, or as a page, whatever the asker can show."""
     g.failed = True  # the page about an error asks the database nothing more
-    if is_api():
+    if wants_json():
         return jsonify(error_body(message, details, code)), status
     template = "errors/_message.html" if wants_fragment() else "errors/error.html"
     came_from = _came_from() if status == SignInRequired.status else ""

@@ -1,17 +1,13 @@
 """The checks that call outside: our key and clock at Stripe, and the road of its webhooks to us (spec: H8)."""
 
-import asyncio
 import hashlib
 import hmac
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypercorn.asyncio import serve
-from hypercorn.config import Config
 from quart import Quart, Response, redirect, request
 from sqlalchemy import select
 
@@ -29,28 +25,12 @@ from shared.models import HealthCheck
 from shared.payments import StripePayments
 from shared.sandbox.stripe.running import RunningStandin
 from shared.settings import Settings
+from tests.serving import answering
 from tests.shop import Shop
 
 ADDRESS = "https://shop.example/webhooks/stripe"
 VERSION = StubPayments.api_version
 HANDLED = tuple(HANDLERS)
-
-
-@asynccontextmanager
-async def answering(app: Quart) -> AsyncIterator[str]:
-    """The app on a real port; yields its address."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    listener.setblocking(False)
-    address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    config, done = Config(), asyncio.Event()
-    config.bind, config.graceful_timeout = [f"fd://{listener.detach()}"], 0.2
-    config.errorlog = config.accesslog = None
-    task = asyncio.create_task(serve(app, config, shutdown_trigger=done.wait))  # type: ignore[arg-type]
-    try:
-        yield address
-    finally:
-        done.set()
-        await task
 
 
 def somebody_else(answer: Callable[[], Awaitable[Response | tuple[str, int]]]) -> Quart:
