@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared.database import Sessions
 from shared.errors import AppError, Invalid, TooMany
 from shared.identity import SignInCallback
-from shared.identity.models import SignInChallenge, SignInFailure
+from shared.identity.models import EndedSignIn, SignInChallenge, SignInFailure
 from shared.identity.users import find_or_create_user, normalise_email
 from shared.ids import new_id
 from shared.mail import owe_mail
@@ -251,6 +251,7 @@ async def tidy(sessions: Sessions, now: datetime) -> int:
                 .where(SignInChallenge.expires_at < yesterday)
                 .returning(SignInChallenge.id),
                 delete(SignInFailure).where(SignInFailure.at < yesterday).returning(SignInFailure.id),
+                delete(EndedSignIn).where(EndedSignIn.expires_at < now).returning(EndedSignIn.browser),
             )
         ]
         return sum(len(rows.all()) for rows in gone)

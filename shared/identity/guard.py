@@ -5,19 +5,21 @@ any transaction and remembered for a few seconds, so that a request begins with 
 """
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from secrets import token_urlsafe
 from typing import Any, cast
 from uuid import UUID
 
 from quart import g, has_request_context, request
 from quart_auth import AuthUser, QuartAuth, login_user, logout_user
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.access import PUBLIC_ENDPOINTS
 from shared.errors import NotFound, SignInRequired
-from shared.identity.models import User
+from shared.identity.models import EndedSignIn, User
 from shared.ids import parse_id
 from shared.web import Tillgate, shop
 
@@ -28,41 +30,48 @@ MOST_REMEMBERED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class CurrentUser:
-    """Who is signed in. `version` is the one their cookie was made with."""
+    """Who is signed in. `version` is the one their cookie was made with, `browser` names this one sign-in."""
 
     id: UUID
     version: int
+    browser: str = field(default_factory=lambda: token_urlsafe(9))
 
     @property
     def auth_id(self) -> str:
         """What the cookie carries."""
-        return f"{self.id}.{self.version}"
+        return f"{self.id}.{self.version}.{self.browser}"
 
     @classmethod
     def parse(cls, auth_id: str) -> "CurrentUser | None":
         """Read a cookie's text; None where it is not of ours."""
-        user_id, _, version = auth_id.partition(".")
+        user_id, version, browser = (*auth_id.split("."), "", "")[:3]
         parsed = parse_id(user_id)
-        return cls(parsed, int(version)) if parsed and version.isdecimal() else None
+        return cls(parsed, int(version), browser) if parsed and version.isdecimal() and browser else None
 
 
 class Versions:
-    """The users' versions, as this process last read them: at most five seconds old."""
+    """Which sign-ins hold, as this process last read it: at most five seconds old."""
 
     def __init__(self) -> None:
-        self._known: dict[UUID, tuple[int | None, datetime]] = {}
+        self._known: dict[UUID, tuple[int | None, Collection[str], datetime]] = {}
 
-    async def of(self, user_id: UUID, now: datetime) -> int | None:
-        """The user's version; None where there is no such user."""
-        known = self._known.get(user_id)
-        if known is not None and timedelta(0) <= now - known[1] < VERSION_LIFE:
-            return known[0]
+    async def hold(self, user: CurrentUser, now: datetime) -> bool:
+        """Whether there is such a user who has neither signed this browser out nor all of them."""
+        known = self._known.get(user.id)
+        if known is None or not timedelta(0) <= now - known[2] < VERSION_LIFE:
+            known = (*await self._read(user.id), now)
+            if len(self._known) >= MOST_REMEMBERED:
+                self._known.clear()
+            self._known[user.id] = known
+        version, ended, _ = known
+        return version == user.version and user.browser not in ended
+
+    async def _read(self, user_id: UUID) -> tuple[int | None, Collection[str]]:
+        ended = select(EndedSignIn.browser).where(EndedSignIn.user_id == User.id)
+        query = select(User.version, func.array(ended.scalar_subquery())).where(User.id == user_id)
         async with shop().database.read() as connection:
-            version = await connection.scalar(select(User.version).where(User.id == user_id))
-        if len(self._known) >= MOST_REMEMBERED:
-            self._known.clear()
-        self._known[user_id] = (version, now)
-        return version
+            row = (await connection.execute(query)).first()
+        return (row[0], row[1]) if row else (None, ())
 
     def forget(self, user_id: UUID) -> None:
         """Read this user's version anew at the next request."""
@@ -86,7 +95,7 @@ async def _read_cookie() -> CurrentUser | None:
     if auth_id is None:
         return None
     user = CurrentUser.parse(auth_id)
-    if user is None or await versions().of(user.id, shop().clock.now()) != user.version:
+    if user is None or not await versions().hold(user, shop().clock.now()):
         logout_user()
         return None
     return user

@@ -23,6 +23,16 @@ class User(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class EndedSignIn(Base):
+    """A browser that was signed out: its cookie holds no more, whoever has a copy. Kept while the cookie would last."""
+
+    __tablename__ = "ended_sign_ins"
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    browser: Mapped[str] = mapped_column(primary_key=True)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class SignInChallenge(Base):
     """One mail with a link and a code. Both are stored as HMACs only; single use, 15 minutes, five tries."""
 

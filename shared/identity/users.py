@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.audit import record
 from shared.errors import Invalid, NotFound
-from shared.identity.models import User
+from shared.identity.models import EndedSignIn, User
 
 LONGEST_ADDRESS = 254  # RFC 5321 section 4.5.3.1.3, less the angle brackets
 # RFC 5322 dot-atom, ASCII only: what every mail server takes, and nothing that could break a header.
@@ -64,6 +64,12 @@ async def emails_of(session: AsyncSession, user_ids: Collection[UUID]) -> dict[U
     """The addresses of these users."""
     rows = await session.execute(select(User.id, User.email).where(User.id.in_(user_ids)))
     return {row.id: row.email for row in rows}
+
+
+async def end_sign_in(session: AsyncSession, *, user_id: UUID, browser: str, expires_at: datetime) -> None:
+    """Make one browser's cookie worthless, a copy of it too; `expires_at`: when it would have ended by itself."""
+    row = insert(EndedSignIn).values(user_id=user_id, browser=browser, expires_at=expires_at)
+    await session.execute(row.on_conflict_do_nothing())
 
 
 async def sign_out_everywhere(session: AsyncSession, *, user_id: UUID, now: datetime) -> None:

@@ -62,6 +62,24 @@ async def test_sign_out(app: Tillgate) -> None:
     assert await is_signed_in(there)
 
 
+async def test_a_copy_of_the_cookie_ends_with_it(app: Tillgate, clock: ManualClock) -> None:
+    """Taken before the sign-out, it opens nothing after: here at once, in another process within five seconds."""
+    here = await signed_in_client(app)
+    copy, elsewhere = browser(app), create_app(app.settings, domains=(), database=app.database, clock=clock)
+    far_copy = browser(elsewhere)
+    for cookie in here.cookie_jar or ():
+        for thief in (copy, far_copy):
+            thief.set_cookie("localhost", cookie.name, cookie.value or "")
+    assert await is_signed_in(copy)
+    assert await is_signed_in(far_copy)
+    await here.post("/sign-out")
+    assert not await is_signed_in(copy)
+    clock.advance(seconds=5)
+    assert not await is_signed_in(far_copy)
+    assert await is_signed_in(await signed_in_client(app)), "signing in anew works"
+    assert await app.sweeps["sign_in"](clock.advance(days=15)) == 1
+
+
 async def test_sign_out_everywhere(app: Tillgate) -> None:
     """All browsers of this user are out at once, and their cookies are dropped; others stay in."""
     here, there = await signed_in_client(app), await signed_in_client(app)

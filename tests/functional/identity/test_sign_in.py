@@ -72,7 +72,7 @@ async def test_unknown_address_gets_the_same_answer(app: Tillgate) -> None:
         f"ada@{'x.' * 130}org",
         "ada\x00@example.org",
         "ада@example.org",
-        "x" * 100_000,
+        "x" * 60_000,
     ],
 )
 async def test_bad_address(app: Tillgate, email: str) -> None:
