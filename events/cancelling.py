@@ -17,6 +17,7 @@ from shared.contracts.dtos import PageDTO
 from shared.contracts.states import EntryState, PageRole
 from shared.errors import Conflict, Forbidden, Invalid, NotFound
 from shared.jobs import nudge
+from shared.typed import compared
 
 SWEEP = "cancelled_entries"
 
@@ -74,7 +75,7 @@ def check_title(entry: EntryRow, typed: str) -> None:
 
 
 def _plain(title: str) -> str:
-    return " ".join(title.split()).casefold()
+    return " ".join(compared(title).split()).casefold()
 
 
 async def cancel_entry(session: AsyncSession, *, entry_id: UUID, actor: str, now: datetime) -> bool:

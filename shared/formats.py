@@ -18,6 +18,7 @@ from jinja2 import Environment
 from shared.contracts.states import OrderState, TicketState
 from shared.money import exponent, format_major, format_minor
 from shared.settings import ROOT
+from shared.typed import shown_address
 from shared.web import Tillgate
 
 LOCALE = Locale("en")
@@ -123,6 +124,7 @@ def _said(at: datetime, time_zone: str, pattern: str) -> str:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
+    "mailbox": shown_address,
     "money": money,
     "cost": cost,
     "currency_places": exponent,

@@ -9,6 +9,9 @@ from functools import lru_cache
 from babel.core import Locale
 from babel.numbers import format_currency, get_currency_symbol
 
+from shared.errors import Invalid
+from shared.typed import compared
+
 # Currencies whose minor unit is not 1/100. Source: Stripe's "supported currencies" page, zero- and three-decimal lists.
 ZERO_DECIMAL = frozenset(
     ("BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF")
@@ -29,7 +32,18 @@ MAXIMUM_CHARGE = 99_999_999  # Stripe: eight digits at most
 
 _LOCALE = Locale("en")
 _WHOLE = re.compile(r"[0-9]{1,12}")
-_TYPED = re.compile(r"[0-9]{1,8}([.,][0-9]{1,3})?")
+_PLAIN = re.compile(r"([0-9]{1,12})(?:[.,]([0-9]{1,3}))?")
+_GROUPED = re.compile(r"([1-9][0-9]{0,2})([.,' ’])([0-9]{3}(?:\2[0-9]{3}){0,2})(?:(?!\2)[.,]([0-9]{1,3}))?")
+
+
+class NoAmount(Invalid):
+    """Please enter an amount, such as 12.50."""
+
+
+class AmbiguousAmount(Invalid):
+    """That could be one of two amounts. Please write it without a mark for the thousands."""
+
+    code = "AMBIGUOUS_AMOUNT"
 
 
 def exponent(currency: str) -> int:
@@ -57,11 +71,52 @@ def to_major(minor: int, currency: str) -> Decimal:
     return Decimal(minor).scaleb(-exponent(currency))
 
 
-def read_minor(text: str, currency: str) -> int | None:
-    """What a person typed (12, 12.5 or 12,50) in minor units; None where that is no amount of this currency."""
-    if not _TYPED.fullmatch(text.strip()):
-        return None
-    amount = Decimal(text.strip().replace(",", "."))
+def read_minor(text: str, currency: str) -> int:
+    """What a person typed, or copied from a page of ours, in minor units: 12.5, 12,50, €1,500.00, 1.500,00 (spec: L7).
+
+    Never guessed: raises AmbiguousAmount, which names both readings, and NoAmount where there is none.
+    """
+    typed = _without_sign(compared(text), currency)
+    readings = _readings(typed, currency)
+    if not readings:
+        example = to_major(1250 * 10 ** exponent(currency) // 100, currency)
+        raise NoAmount(f"Please enter an amount in {currency}, such as {example}.", field="amount")
+    if len(readings) > 1:
+        either = " or ".join(str(to_major(one, currency)) for one in sorted(readings, reverse=True))
+        raise AmbiguousAmount(
+            f"“{typed}” could be {either}, so nothing was done. Please write {either}.", field="amount"
+        )
+    return readings.pop()
+
+
+def _without_sign(typed: str, currency: str) -> str:
+    for sign in (currency.upper(), currency.lower(), compared(get_currency_symbol(currency, _LOCALE))):
+        if typed.startswith(sign) or typed.endswith(sign):
+            return typed.removeprefix(sign).removesuffix(sign).strip()
+    return typed
+
+
+def _readings(typed: str, currency: str) -> set[int]:
+    """Every amount that this can mean, in minor units; both where one mark could be for thousands or for decimals."""
+    found: set[int | None] = set()
+    if plain := _PLAIN.fullmatch(typed):
+        found.add(_exact(plain[1], plain[2], currency))
+    # three decimals after a point are how these currencies are written, by us too
+    if exponent(currency) == 3 and plain and "." in typed:
+        return _known(found)
+    if grouped := _GROUPED.fullmatch(typed):
+        first, mark, rest, decimals = grouped.groups()
+        found.add(_exact(first + rest.replace(mark, ""), decimals, currency))
+    return _known(found)
+
+
+def _known(found: set[int | None]) -> set[int]:
+    return {one for one in found if one is not None}
+
+
+def _exact(units: str, decimals: str | None, currency: str) -> int | None:
+    """None where the currency has nothing so small."""
+    amount = Decimal(f"{units}.{decimals or 0}")
     minor = to_minor(amount, currency)
     return minor if to_major(minor, currency) == amount else None
 

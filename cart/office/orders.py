@@ -19,6 +19,7 @@ from shared.contracts.protocols import CalendarService
 from shared.contracts.states import SELLING_ROLES, OrderState
 from shared.errors import NotFound
 from shared.models import AuditEntry
+from shared.typed import stored_address
 
 PER_PAGE = 50
 
@@ -132,7 +133,7 @@ async def _matches(
     bare = text.replace("-", "").replace(" ", "").upper()
     by_code = await calendar.orders_by_ticket_code(session, page_id=page_id, code=bare)
     return or_(
-        Order.email.contains(text.lower(), autoescape=True),
+        Order.email.contains(stored_address(text), autoescape=True),
         func.replace(Order.number, "-", "") == bare,
         Order.id.in_(by_code),
     )

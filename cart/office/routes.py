@@ -21,12 +21,8 @@ from shared.contracts.states import OrderState
 from shared.errors import AppError, Conflict, Invalid
 from shared.identity.guard import CurrentUser, require_user
 from shared.ids import new_id, parse_id, parse_ids
-from shared.money import format_minor, read_minor, whole
+from shared.money import NoAmount, format_minor, read_minor, whole
 from shared.web import db_session, now, see_other, shop
-
-
-class NoAmount(Invalid):
-    """Please enter an amount, such as 12.50."""
 
 
 async def seller(page: str) -> tuple[CurrentUser, PageDTO]:

@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.money import Money, exponent, format_minor, split, split_by, to_major, to_minor
+from shared.money import (
+    AmbiguousAmount,
+    Money,
+    NoAmount,
+    exponent,
+    format_minor,
+    read_minor,
+    split,
+    split_by,
+    to_major,
+    to_minor,
+)
 
 CURRENCIES = st.sampled_from(["EUR", "USD", "JPY", "KWD", "CHF"])
 
@@ -73,3 +84,53 @@ def test_split_in_proportion(minor: int, weights: list[int]) -> None:
     for share, weight in zip(shares, weights, strict=True):
         assert abs(share - Decimal(minor) * weight / sum(weights)) < 1
         assert minor > sum(weights) or share <= weight
+
+
+WRITTEN = ("EUR", "USD", "GBP", "JPY", "KRW", "KWD", "BHD", "CHF", "AUD", "ISK", "INR")
+
+
+@given(st.integers(min_value=0, max_value=99_999_999), st.sampled_from(WRITTEN))
+def test_what_a_page_writes_the_field_reads(minor: int, currency: str) -> None:
+    """Thousands, sign and decimals of the currency: an amount can be copied from the page (spec: L7)."""
+    assert read_minor(format_minor(minor, currency), currency) == minor
+    assert read_minor(f"{to_major(minor, currency)} {currency}", currency) == minor
+
+
+@pytest.mark.parametrize("typed", ["1,000", "1.000", "€1,000", "1.500"])
+def test_an_amount_of_two_readings_is_refused(typed: str) -> None:
+    """`1,000` gave back €1.00 of €1,500: now both readings are named, and neither is taken (spec: L7)."""
+    with pytest.raises(AmbiguousAmount, match="or 1"):
+        read_minor(typed, "EUR")
+
+
+@pytest.mark.parametrize(
+    ("typed", "currency", "minor"),
+    [
+        ("12", "EUR", 1200),
+        ("12.5", "EUR", 1250),
+        ("12,50", "EUR", 1250),
+        ("1.000,50 €", "EUR", 100050),
+        ("1 000", "EUR", 100000),
+        ("1'000.50", "CHF", 100050),
+        ("１２．５０", "EUR", 1250),
+        ("\u200b12.50\u2069", "EUR", 1250),
+        ("0.500", "EUR", 50),
+        ("¥1,500", "JPY", 1500),
+        ("1.500", "JPY", 1500),
+        ("￥1,500", "JPY", 1500),
+        ("1.250", "KWD", 1250),
+        ("1,000,000.00", "EUR", 100000000),
+    ],
+)
+def test_amounts_as_people_type_them(typed: str, currency: str, minor: int) -> None:
+    """Marks, signs and digits of other scripts, where they can mean one thing only (spec: L7)."""
+    assert read_minor(typed, currency) == minor
+
+
+@pytest.mark.parametrize(
+    "typed", ["", "-1", "1,00,000", "12.5.0", "$12", "1e3", "0,001", "12 50", "١٢", "1.5 EUR EUR"]
+)
+def test_what_is_no_amount(typed: str) -> None:
+    """Nothing is guessed into money."""
+    with pytest.raises(NoAmount):
+        read_minor(typed, "EUR")

@@ -156,6 +156,21 @@ async def test_money_back_with_the_tickets_kept(office: Office) -> None:
     assert await office.shop.world.states(office.order_id) == ["confirmed"] * 3
 
 
+async def test_an_amount_is_read_as_it_is_meant(office: Office) -> None:
+    """Both readings are named and nothing goes back; full-width digits and the page's spelling are read (spec: L7)."""
+    (line,) = re.findall(r'name="line" value="([^"]+)"', await office.page(office.order))
+    answer = await office.organizer.get(
+        f"{office.order}/refund", query_string={"line": line, "amount": "5.000"}
+    )
+    assert answer.status_code == 422
+    assert "could be 5000.00 or 5.00" in await answer.get_data(as_text=True)
+    for typed in ("５．５０", "\u200b€5.50 "):
+        answer = await office.organizer.get(
+            f"{office.order}/refund", query_string={"line": line, "amount": typed}
+        )
+        assert "Give €5.50 back" in await answer.get_data(as_text=True)
+
+
 @pytest.mark.parametrize("amount", ["", "0", "-5", "abc", "1e3", "12.345", "37.51", "9" * 5000, "١٢"])
 async def test_amounts_that_are_none(office: Office, amount: str) -> None:
     """A clear message on the order's page, 422, nothing written; by the form as by the confirmation."""
