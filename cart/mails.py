@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from cart import orders
 from cart.models import Order, OrderLine, Refund, RefundLine
 from cart.refunds.owing import REASON_WORDS, Part, RefundReason, part_of_page
+from cart.sold import occasion_of
 from cart.till import Till
 from cart.words import why_failed
 from shared.contracts.dtos import TicketDTO
@@ -102,13 +103,17 @@ async def _tickets(
 
 
 def _line(part: Part, tickets: Mapping[UUID, TicketDTO], currency: str) -> dict[str, Any]:
-    """A line as a mail shows it; one of its tickets knows when and where, as it stands now."""
+    """A line as a mail shows it: when and where it is now, and was when it was sold if that is another (spec: L6)."""
+    sold = occasion_of(part.line)
+    ticket = next((tickets[item] for item in part.item_ids if item in tickets), None)
+    at = ticket.occasion if ticket else sold
     return {
         "quantity": len(part.item_ids),
         "name": part.line.name,
         "detail": part.line.detail,
         "amount": format_minor(part.amount, currency),
-        "ticket": next((tickets[item] for item in part.item_ids if item in tickets), None),
+        "at": at,
+        "was": sold if sold != at else None,
     }
 
 

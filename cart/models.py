@@ -75,6 +75,11 @@ class OrderLine(Base):
     """The very tickets whose total the buyer saw."""
     name: Mapped[str]
     detail: Mapped[str]
+    starts_at: Mapped[datetime | None]
+    """UTC; when, where and in which zone it was sold for (spec: L6). None for what has no time."""
+    ends_at: Mapped[datetime | None]
+    time_zone: Mapped[str | None]
+    place: Mapped[str | None]
     quantity: Mapped[int]
     unit_amount: Mapped[int] = mapped_column(Minor)
     amount: Mapped[int] = mapped_column(Minor)

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart import attempts, orders
 from cart.models import CheckoutAttempt, Order, Refund
+from cart.sold import as_sold
 from cart.summary import pages_of
 from shared.contracts.dtos import PageDTO, TicketDTO
 from shared.contracts.protocols import CalendarService
@@ -62,7 +63,7 @@ async def order_view(
         attempt = await attempts.active_attempt(session, order_id)
     return OrderView(
         order=order,
-        tickets=tickets,
+        tickets=as_sold(tickets, order.lines, order.currency),
         pages=list(pages.values()),
         refunds=await refunds_of(session, [order_id]),
         attempt=attempt,

@@ -13,6 +13,7 @@ from cart.quote import fingerprint
 from cart.refunds import by_line
 from cart.refunds.owing import REASON_WORDS
 from cart.release import release
+from cart.sold import as_sold
 from cart.till import Till
 from shared import metrics
 from shared.contracts.protocols import PaymentsUnavailable, SoldOut
@@ -234,7 +235,8 @@ async def order_history() -> ResponseReturnValue:
     session = db_session()
     found = await orders.orders_of_user(session, user.id)
     tickets = await shop().services.calendar.get_tickets_for_orders(session, [order.id for order in found])
-    return await render_template("cart/orders.html", orders=found, tickets=tickets, now=now())
+    sold = {order.id: as_sold(tickets[order.id], order.lines, order.currency) for order in found}
+    return await render_template("cart/orders.html", orders=found, tickets=sold, now=now())
 
 
 @blueprint.get("/orders/<uuid:order_id>")

@@ -9,8 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart.models import Order, OrderLine, Refund, RefundLine
 from cart.refunds.owing import COUNTS
+from cart.sold import sold_items
 from cart.summary import summary_of_tickets
-from shared.contracts.dtos import CartSummaryDTO, EntrySalesDTO, HoldDTO
+from shared.contracts.dtos import CartSummaryDTO, EntrySalesDTO, HoldDTO, SoldDTO
 from shared.contracts.states import OrderState
 from shared.services import Services
 
@@ -63,6 +64,15 @@ class SqlCartService:
             .group_by(OrderLine.entry_id)
         )
         return {entry_id: int(amount) for entry_id, amount in rows if entry_id is not None}
+
+    async def sold_items(self, session: AsyncSession, *, order_id: UUID) -> Mapping[UUID, SoldDTO]:
+        """Each item of an order as it was sold."""
+        rows = await session.execute(
+            select(OrderLine, Order.currency)
+            .join(Order, Order.id == OrderLine.order_id)
+            .where(Order.id == order_id)
+        )
+        return {item: sold for line, currency in rows for item, sold in sold_items([line], currency).items()}
 
     async def open_holds(self, session: AsyncSession, *, user_id: UUID) -> list[HoldDTO]:
         """The user's orders that hold stock and are not paid yet, newest first."""

@@ -20,8 +20,9 @@ def method(ticket: TicketDTO) -> str:
 def calendar_file(ticket: TicketDTO, *, url: str, mail_address: str, now: datetime) -> str:
     """One event, times in UTC; the same ticket always has the same UID, so a second download changes nothing.
 
-    Nothing leads back from "cancelled": two sequence numbers are enough. `mail_address`: the shop's own, since every
-    method wants an organizer.
+    SEQUENCE grows with the entry's revision, and once more where it is off, from where nothing leads back: a calendar
+    takes the file with the highest number (RFC 5546, 2.1.4). `mail_address`: the shop's own, since every method wants
+    an organizer.
     """
     off = method(ticket) == "CANCEL"
     lines = [
@@ -31,7 +32,7 @@ def calendar_file(ticket: TicketDTO, *, url: str, mail_address: str, now: dateti
         f"METHOD:{method(ticket)}",
         "BEGIN:VEVENT",
         f"UID:{ticket.id}@tillgate",
-        f"SEQUENCE:{1 if off else 0}",
+        f"SEQUENCE:{ticket.revision + (1 if off else 0)}",
         f"DTSTAMP:{_stamp(now)}",
         f"DTSTART:{_stamp(ticket.starts_at)}",
         f"DTEND:{_stamp(ticket.ends_at)}",

@@ -109,6 +109,8 @@ class Entry(Base):
     starts_at: Mapped[datetime]
     ends_at: Mapped[datetime]
     state: Mapped[str] = mapped_column(default=EntryState.DRAFT, server_default="draft")
+    revision: Mapped[int] = mapped_column(default=0, server_default="0")
+    """A trigger raises it with each change of title, place, times or state: calendars go by it (RFC 5546)."""
     ticket_price: Mapped[int | None] = mapped_column(Minor)
     pool_id: Mapped[UUID] = mapped_column(ForeignKey("pools.id"), unique=True)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

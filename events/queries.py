@@ -39,6 +39,7 @@ _TICKETS = (
         Ticket.blocked,
         Ticket.confirmed_at,
         Ticket.checked_in_at,
+        Entry.revision,
     )
     .join(TicketType, TicketType.id == Ticket.ticket_type_id)
     .join(Entry, Entry.id == Ticket.entry_id)

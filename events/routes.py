@@ -182,6 +182,10 @@ async def _ticket(ticket_id: UUID) -> TicketDTO:
         user = await current_user()
         if user is None or user.id != shown.user_id:
             raise NotFound
+    if shown.order_id is not None:
+        sold = await shop().services.cart.sold_items(db_session(), order_id=shown.order_id)
+        if shown.id in sold:
+            return shown.as_sold(sold[shown.id])
     return shown
 
 

@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from cart import words
 from cart.office import orders
 from cart.office.orders import OrderDetail
-from shared.contracts.dtos import PageDTO, TicketDTO
+from cart.sold import occasion_of
+from shared.contracts.dtos import Occasion, PageDTO, TicketDTO
 from shared.contracts.protocols import CalendarService
 from shared.formats import state_words, when
 from shared.models import OutgoingMail
@@ -45,6 +46,7 @@ async def evidence(
         "lines": [
             {
                 "what": f"{line.name}, {line.detail}",
+                "sold_for": _occasion(occasion_of(line)),
                 "number": line.quantity,
                 "amount": format_minor(line.amount + line.tax, order.currency),
             }
@@ -104,11 +106,18 @@ def _ticket(ticket: TicketDTO) -> dict[str, Any]:
         "type": ticket.ticket_type_name,
         "place": ticket.place,
         "when": when(ticket.starts_at, ticket.ends_at, ticket.time_zone),
+        "moved_from": _occasion(ticket.was),
         "code_ends_with": ticket.code[-4:] if ticket.code else None,
         "state": state_words(ticket.state),
         "confirmed_at": _at(ticket.confirmed_at),
         "used_at_the_door_at": _at(ticket.checked_in_at),
     }
+
+
+def _occasion(at: Occasion | None) -> str | None:
+    if at is None:
+        return None
+    return ", ".join(filter(None, (when(at.starts_at, at.ends_at, at.time_zone), at.place)))
 
 
 async def _mails(session: AsyncSession, detail: OrderDetail) -> list[OutgoingMail]:

@@ -13,6 +13,7 @@ from cart.records import Dispute
 from cart.refunds.by_line import refundable
 from cart.refunds.decisions import ToDecide, concerns, to_decide
 from cart.refunds.owing import RefundReason, left_of_lines, left_of_payment, part_of_page, payment_of_order
+from cart.sold import as_sold
 from shared import audit
 from shared.contracts.dtos import PageDTO, TicketDTO
 from shared.contracts.protocols import CalendarService
@@ -159,7 +160,7 @@ async def order_detail(
     return OrderDetail(
         order=order,
         lines=lines,
-        tickets=[ticket for ticket in tickets if ticket.page_id == page_id],
+        tickets=[ticket for ticket in as_sold(tickets, lines, order.currency) if ticket.page_id == page_id],
         payments=list(await session.scalars(payments)),
         refunds=refunds,
         refund_lines=list(await session.scalars(of_page)),

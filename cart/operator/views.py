@@ -16,6 +16,7 @@ from cart.models import CheckoutAttempt, Order, Payment, Refund, WebhookEvent
 from cart.order_page import refunds_of
 from cart.refunds.by_line import refundable
 from cart.refunds.decisions import ToDecide, to_decide
+from cart.sold import as_sold
 from cart.till import Till
 from cart.webhooks import inbox
 from shared import audit
@@ -139,7 +140,7 @@ async def order_view(session: AsyncSession, calendar: CalendarService, order_id:
     refunds = await refunds_of(session, [order_id])
     return OrderView(
         order=order,
-        tickets=await calendar.get_tickets_for_order(session, order_id),
+        tickets=as_sold(await calendar.get_tickets_for_order(session, order_id), order.lines, order.currency),
         attempts=list(attempts),
         payments=list(payments),
         refunds=refunds,

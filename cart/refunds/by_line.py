@@ -15,6 +15,7 @@ from cart.mails import owe_refund_mail
 from cart.models import Order, OrderLine, Payment, Refund
 from cart.refunds import owing
 from cart.refunds.owing import Part, RefundReason
+from cart.sold import as_sold
 from cart.till import Till
 from shared import audit
 from shared.contracts.dtos import TicketDTO
@@ -88,7 +89,7 @@ async def plan_refund(
     at_most = await owing.left_of_payment(session, payment) if payment else 0
     left = await owing.left_of_lines(session, lines)
     parts = parts_of(lines, left, {ticket.id for ticket in tickets}, at_most=at_most)
-    return Plan(order, payment, tuple(tickets), tuple(parts))
+    return Plan(order, payment, tuple(as_sold(tickets, lines, order.currency)), tuple(parts))
 
 
 def refundable(order: Order, tickets: Iterable[TicketDTO]) -> list[TicketDTO]:

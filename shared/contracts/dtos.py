@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
@@ -30,8 +30,32 @@ class PageDTO:
 
 
 @dataclass(frozen=True, slots=True)
+class Occasion:
+    """When (UTC) and where something takes place, and the zone that its times are shown in."""
+
+    starts_at: datetime
+    ends_at: datetime
+    time_zone: str
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class SoldDTO:
+    """What an order's line says of each of its items: what was sold, whatever the catalogue says by now (spec: L6)."""
+
+    name: str
+    detail: str
+    unit_cost: Decimal
+    currency: str
+    occasion: Occasion | None
+
+
+@dataclass(frozen=True, slots=True)
 class TicketDTO:
-    """One ticket. `cost` is the ticket type's cost, else the entry's ticket price (spec: B4)."""
+    """One ticket. `cost` is the ticket type's cost, else the entry's ticket price (spec: B4).
+
+    Of one that was sold the catalogue knows no price any more: `as_sold` takes it from the order.
+    """
 
     id: UUID
     entry_id: UUID
@@ -60,6 +84,26 @@ class TicketDTO:
     """A dispute has withdrawn the money: the state stays underneath, the door stays shut (spec: H4)."""
     confirmed_at: datetime | None = None
     checked_in_at: datetime | None = None
+    revision: int = 0
+    """Of its entry; grows with each change of time, place, title or state (RFC 5546: SEQUENCE)."""
+    was: Occasion | None = None
+    """When and where it was sold for, where that has changed since."""
+
+    def as_sold(self, sold: SoldDTO) -> "TicketDTO":
+        """The same ticket as it was called and priced when it was sold; the evening is when it is now (spec: L6)."""
+        return replace(
+            self,
+            page=replace(self.page, currency=sold.currency),
+            cost=sold.unit_cost,
+            entry_title=sold.name,
+            ticket_type_name=sold.detail,
+            was=sold.occasion if sold.occasion != self.occasion else None,
+        )
+
+    @property
+    def occasion(self) -> Occasion:
+        """When and where it is good for, as of now."""
+        return Occasion(self.starts_at, self.ends_at, self.time_zone, self.place)
 
     @property
     def opens_door(self) -> bool:

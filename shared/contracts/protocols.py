@@ -13,6 +13,7 @@ from shared.contracts.dtos import (
     EntrySalesDTO,
     HoldDTO,
     PageDTO,
+    SoldDTO,
     SoldOutLine,
     StockDifferenceDTO,
     TicketDTO,
@@ -205,6 +206,9 @@ class CartService(Protocol):
 
     async def entry_sales(self, session: AsyncSession, *, page_id: UUID) -> Mapping[UUID, EntrySalesDTO]:
         """Revenue and paid orders per entry of a page."""
+
+    async def sold_items(self, session: AsyncSession, *, order_id: UUID) -> Mapping[UUID, SoldDTO]:
+        """Each item of an order, by its id, as it was called, priced and dated when it was sold, in one statement."""
 
     async def open_holds(self, session: AsyncSession, *, user_id: UUID) -> list[HoldDTO]:
         """The user's orders that hold stock and are not paid yet, newest first, in one statement."""

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.contracts.dtos import CartSummaryDTO, EntrySalesDTO, HoldDTO
+from shared.contracts.dtos import CartSummaryDTO, EntrySalesDTO, HoldDTO, SoldDTO
 
 
 @dataclass
@@ -20,6 +20,9 @@ class StubCartService:
     holds: dict[UUID, list[HoldDTO]] = field(default_factory=dict)
     """By user."""
 
+    sold: dict[UUID, dict[UUID, SoldDTO]] = field(default_factory=dict)
+    """By order and item."""
+
     async def cart_summary(self, _session: AsyncSession, *, user_id: UUID) -> CartSummaryDTO:
         """See CartService."""
         return self.summaries.get(user_id, CartSummaryDTO())
@@ -31,6 +34,10 @@ class StubCartService:
     async def entry_sales(self, _session: AsyncSession, *, page_id: UUID) -> Mapping[UUID, EntrySalesDTO]:
         """See CartService."""
         return self.sales.get(page_id, {})
+
+    async def sold_items(self, _session: AsyncSession, *, order_id: UUID) -> Mapping[UUID, SoldDTO]:
+        """See CartService."""
+        return self.sold.get(order_id, {})
 
     async def open_holds(self, _session: AsyncSession, *, user_id: UUID) -> list[HoldDTO]:
         """See CartService."""
