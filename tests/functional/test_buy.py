@@ -115,7 +115,7 @@ BAD = [
     ("large", {"standard": 999_999_999}, 422, "Choose 2 to 6."),
     ("a word", {"standard": "two"}, 422, choice.NOT_A_NUMBER),
     ("a fraction", {"standard": "2.5"}, 422, choice.NOT_A_NUMBER),
-    ("other digits", {"standard": "２"}, 422, choice.NOT_A_NUMBER),
+    ("other digits", {"standard": "٢"}, 422, choice.NOT_A_NUMBER),
     ("a good one and a bad one", {"standard": 2, "scarce": "x"}, 422, choice.NOT_A_NUMBER),
     ("another event's", {"elsewhere": 1}, 422, choice.OF_ANOTHER_EVENT),
     ("sold out", {"scarce": 2}, 409, "Only 1 left."),
