@@ -5,6 +5,7 @@ import base64
 import binascii
 import json
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from quart import Blueprint, Response, request
@@ -23,7 +24,7 @@ from shared.sandbox.stripe import (
     sessions,
 )
 from shared.sandbox.stripe.core import Route, Standin
-from shared.sandbox.stripe.errors import StripeError
+from shared.sandbox.stripe.errors import StripeError, too_many
 from shared.sandbox.stripe.failures import Failure
 from shared.sandbox.stripe.idempotency import KeyedRequest, keyed_request
 from shared.sandbox.stripe.lists import expanded
@@ -68,7 +69,9 @@ def _view(standin: Standin, route: Route) -> Callable[..., Awaitable[Response]]:
         try:
             return await _serve(standin, route, request_id, ids)
         except StripeError as error:
-            return _answer(error.status, error.body(), request_id)
+            answer = _answer(error.status, error.body(), request_id)
+            answer.headers.update(error.headers)
+            return answer
 
     return view
 
@@ -76,6 +79,10 @@ def _view(standin: Standin, route: Route) -> Callable[..., Awaitable[Response]]:
 async def _serve(standin: Standin, route: Route, request_id: str, ids: dict[str, str]) -> Response:
     authorise(standin)
     account = _account(request.headers.get("Stripe-Account", ""))
+    limit = standin.failures.rate_limit
+    reason = limit.refuses(account, f"{route.method} {route.path}", time.monotonic()) if limit else None
+    if reason is not None:
+        raise too_many(reason)
     raw: bytes = await request.body if route.method == "POST" else request.query_string
     form = raw.decode(errors="replace")
     key = request.headers.get("Idempotency-Key")
@@ -151,8 +158,9 @@ async def _fail_before(
     """
     if isinstance(failure.fault, str):
         return await _lose(failure) if failure.fault.endswith("_before") else None
-    kind = "rate_limit" if failure.fault == 429 else "api_error"
-    body = json.dumps(StripeError("The stand-in was asked to fail this call.", kind=kind).body())
+    asked = StripeError("The stand-in was asked to fail this call.", kind="api_error")
+    error = too_many("global-rate") if failure.fault == 429 else asked
+    body = json.dumps(error.body())
     if keyed is not None and failure.kept and failure.fault >= 500:
         keyed.keep(standin.store, failure.fault, body)
     return _answer(failure.fault, body, request_id)

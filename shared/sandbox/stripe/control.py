@@ -10,7 +10,7 @@ from shared.sandbox.stripe.api import authorise
 from shared.sandbox.stripe.books import read_out
 from shared.sandbox.stripe.core import Standin
 from shared.sandbox.stripe.errors import StripeError, invalid, missing
-from shared.sandbox.stripe.failures import FAULTS, RANDOM_FAULTS, Chaos, Failure
+from shared.sandbox.stripe.failures import FAULTS, RANDOM_FAULTS, Chaos, Failure, RateLimit
 from shared.sandbox.stripe.hosted import pay_with_number
 from shared.sandbox.stripe.moneyswitches import Switch
 from shared.sandbox.stripe.params import Json
@@ -113,6 +113,13 @@ async def chaos(standin: Standin, wishes: Json) -> Json:
     return {"seed": seed, "happened": before.counts if before else {}}
 
 
+async def rate_limit(standin: Standin, wishes: Json) -> Json:
+    """`on`, and if wanted `per_endpoint` and `overall`: calls a second that an account may make, as live."""
+    limit = RateLimit(wish(wishes, "per_endpoint", int, 25), wish(wishes, "overall", int, 100))
+    standin.failures.rate_limit = limit if wish(wishes, "on", bool, True) else None
+    return {"per_endpoint": limit.per_endpoint, "overall": limit.overall}
+
+
 async def webhooks(standin: Standin, wishes: Json) -> Json:
     """`mode` (deliver, hold, drop), `copies`; `deliver` true sends what is held, `order` by position.
 
@@ -184,6 +191,7 @@ SWITCHES: dict[str, Switch] = {
     "finish-delayed": finish_delayed,
     "fail-next": fail_next,
     "chaos": chaos,
+    "rate-limit": rate_limit,
     "webhooks": webhooks,
     "redeliver": redeliver,
     "endpoint": endpoint,

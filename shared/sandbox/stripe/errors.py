@@ -20,6 +20,7 @@ class StripeError(Exception):
         super().__init__(message)
         self.message, self.status, self.kind, self.kept = message, status, kind, kept
         self.fields = {"code": code, "param": param, **extra}
+        self.headers: dict[str, str] = {}
 
     def body(self) -> dict[str, Any]:
         """The JSON Stripe sends; fields that do not apply are left out, as Stripe does."""
@@ -42,3 +43,11 @@ def missing(kind: str, object_id: str, param: str = "id", status: int = 404) -> 
 def card_error(message: str, code: str, decline_code: str | None, **extra: Any) -> StripeError:
     """402: the bank said no."""
     return StripeError(message, status=402, kind="card_error", code=code, decline_code=decline_code, **extra)
+
+
+def too_many(reason: str) -> StripeError:
+    """429: too many calls in a second; nothing began. `reason` is what Stripe says in a header."""
+    message = "Request rate limit exceeded. Learn more about rate limits: https://docs.stripe.com/rate-limits"
+    error = StripeError(message, status=429, code="rate_limit", kept=False)
+    error.headers["Stripe-Rate-Limited-Reason"] = reason
+    return error

@@ -70,11 +70,40 @@ class Chaos:
 
 
 @dataclass(slots=True)
+class RateLimit:
+    """How many calls an account may make in any second (https://docs.stripe.com/rate-limits)."""
+
+    per_endpoint: int
+    overall: int
+    _calls: dict[tuple[str, str], deque[float]] = field(default_factory=dict)
+
+    def refuses(self, account: str, endpoint: str, at: float) -> str | None:
+        """Why a call at this moment (seconds of a clock that only goes on) is one too many; else it is counted."""
+        counted = [
+            (self._recent(account, "", at), self.overall, "global-rate"),
+            (self._recent(account, endpoint, at), self.per_endpoint, "endpoint-rate"),
+        ]
+        for calls, most, reason in counted:
+            if len(calls) >= most:
+                return reason
+        for calls, _, _ in counted:
+            calls.append(at)
+        return None
+
+    def _recent(self, account: str, endpoint: str, at: float) -> deque[float]:
+        calls = self._calls.setdefault((account, endpoint), deque())
+        while calls and calls[0] <= at - 1:
+            calls.popleft()
+        return calls
+
+
+@dataclass(slots=True)
 class Failures:
-    """The wishes still open, oldest first, and the chaos that comes after them."""
+    """The wishes still open, oldest first, the chaos that comes after them, and the rate limit if it is on."""
 
     wishes: deque[Failure] = field(default_factory=deque)
     chaos: Chaos | None = None
+    rate_limit: RateLimit | None = None
 
     def take(self, method: str, path: str) -> Failure | None:
         """The failure this call must have, counted down; None for nearly every call."""

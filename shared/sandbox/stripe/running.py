@@ -14,7 +14,7 @@ from shared.sandbox.stripe.app import StandinApp, create_standin
 from shared.sandbox.stripe.books import read_out
 from shared.sandbox.stripe.control import GOOD_CARD
 from shared.sandbox.stripe.core import Standin
-from shared.sandbox.stripe.failures import Chaos, Failure, Fault
+from shared.sandbox.stripe.failures import Chaos, Failure, Fault, RateLimit
 from shared.sandbox.stripe.hosted import pay_with_number
 from shared.sandbox.stripe.moneyswitches import NO_ACCOUNT, refund_by_hand
 from shared.sandbox.stripe.params import Json
@@ -147,6 +147,10 @@ class RunningStandin:
     def chaos(self, rates: dict[str, float], seed: int, path: str = "/v1/*") -> None:
         """Random faults from now on, by the names of failures.RANDOM_FAULTS; no rates: none any more."""
         self.standin.failures.chaos = Chaos(rates, seed, path) if rates else None
+
+    def limit_rate(self, per_endpoint: int | None = 25, overall: int = 100) -> None:
+        """Answer 429 to more calls a second than that, as live; None: no limit any more."""
+        self.standin.failures.rate_limit = RateLimit(per_endpoint, overall) if per_endpoint else None
 
     def events(self, kind: str | None = None, account: str = "") -> list[Json]:
         """The events of an account, oldest first."""

@@ -162,7 +162,7 @@ def create(call: Call) -> Json:
 def copy(call: Call, session: Json, add: int) -> Json:
     """An open session with all that another one has, dearer by `add`: as somebody with the key makes it by hand."""
     made = snapshot(session)
-    made["id"] = f"cs_test_b1{secrets.token_hex(29)}"
+    made["id"] = f"cs_test_b1{secrets.token_hex(28)}"
     made.update(status="open", payment_status="unpaid", payment_intent=None, created=call.now)
     made.update(expires_at=call.now + LONGEST, url=f"{call.standin.public_url}/c/pay/{made['id']}")
     made.update(amount_subtotal=made["amount_subtotal"] + add, amount_total=made["amount_total"] + add)
@@ -173,7 +173,7 @@ def copy(call: Call, session: Json, add: int) -> Json:
 
 def _blank(call: Call, ui_mode: str, expires_at: int) -> Json:
     params = call.params
-    session_id = f"cs_test_a1{secrets.token_hex(29)}"
+    session_id = f"cs_test_a1{secrets.token_hex(28)}"
     hosted = ui_mode == "hosted_page"
     branding = params.get("branding_settings")
     given = {name: params.get(name) for name in SHOWN_AS_GIVEN}
