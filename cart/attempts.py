@@ -18,7 +18,7 @@ from shared.database import Sessions, new_row, write_at_commit
 from shared.formats import clock_time, zone_name
 from shared.ids import new_id
 from shared.installation import installation_id, mark
-from shared.payments import DELAYED_METHODS
+from shared.payment_methods import excluded_methods
 
 ACTIVE = ("creating", "open")
 # Stripe wants expires_at at least 30 minutes ahead when it receives the call; one minute for the way there.
@@ -43,10 +43,15 @@ async def add_attempt(
     customer: str | None,
     livemode: bool,
     public_url: str,
+    starts_at: datetime | None,
     now: datetime,
 ) -> CheckoutAttempt:
-    """Store, at commit, the complete request for one Checkout session of this order, state `creating`."""
+    """Store, at commit, the complete request for one Checkout session of this order, state `creating`.
+
+    `starts_at` is the nearest of its events, UTC: a debit must be sure before it.
+    """
     attempt_id = new_id()
+    sellers = [pages[page_id] for page_id in dict.fromkeys(line.page_id for line in lines)]
     assert order.reserved_until is not None
     held_at_most_until = order.reserved_until + timedelta(minutes=order.hold_minutes)
     expires_at = min(max(held_at_most_until, now + SHORTEST_SESSION), now + LONGEST_SESSION)
@@ -65,9 +70,12 @@ async def add_attempt(
             attempt_id=attempt_id,
             installation=await installation_id(session),
             expires_at=expires_at,
-            pages=[pages[page_id] for page_id in dict.fromkeys(line.page_id for line in lines)],
+            pages=sellers,
             customer=customer,
             public_url=public_url,
+            excluded=excluded_methods(
+                debits=all(page.delayed_methods for page in sellers), starts_at=starts_at, now=now
+            ),
         ),
     )
     await write_at_commit(session, new_row(attempt))
@@ -90,6 +98,7 @@ def build_params(
     pages: Sequence[PageDTO],
     customer: str | None,
     public_url: str,
+    excluded: list[str],
 ) -> dict[str, Any]:
     """Stripe's parameters for one session: hosted page, price and quantity lines, our metadata on both objects."""
     metadata = {
@@ -115,9 +124,8 @@ def build_params(
         # order: lets the return page find the account of a session whose id was never stored
         "success_url": f"{public_url}/checkout/complete?session_id={{CHECKOUT_SESSION_ID}}&order={order.id}",
         "cancel_url": f"{public_url}/orders/{order.id}",
+        "excluded_payment_method_types": excluded,
     }
-    if not all(page.delayed_methods for page in pages):
-        params["excluded_payment_method_types"] = list(DELAYED_METHODS)
     if customer:
         params["customer"] = customer
     return params

@@ -126,7 +126,17 @@ async def _store_first_attempt(
     if first is not None:
         pages = {group.page.id: group.page for group in summary.groups}
         customer = buyer.customers.get(first.stripe_account)
-        await _add_attempt(session, till, first, first.lines, pages, customer=customer, now=now)
+        starts_at = _nearest_start(first, summary)
+        await _add_attempt(
+            session, till, first, first.lines, pages, customer=customer, starts_at=starts_at, now=now
+        )
+
+
+def _nearest_start(order: Order, summary: CartSummaryDTO) -> datetime | None:
+    """When the first event of an order begins, UTC; None where it has none."""
+    entries = {line.entry_id for line in order.lines}
+    lines = [line for group in summary.groups for line in group.lines if line.entry_id in entries]
+    return min((line.starts_at for line in lines if line.starts_at), default=None)
 
 
 async def _add_attempt(
@@ -137,6 +147,7 @@ async def _add_attempt(
     pages: Mapping[UUID, PageDTO],
     *,
     customer: str | None,
+    starts_at: datetime | None,
     now: datetime,
 ) -> CheckoutAttempt:
     return await attempts.add_attempt(
@@ -147,6 +158,7 @@ async def _add_attempt(
         customer=customer,
         livemode=till.payments.livemode,
         public_url=till.public_url,
+        starts_at=starts_at,
         now=now,
     )
 
@@ -269,7 +281,11 @@ async def _new_attempt(
         lines = await orders.lines_of(session, order_id)
         pages = await till.calendar.get_pages(session, sorted({line.page_id for line in lines}))
         customer = await attempts.customer_of(session, order, livemode=till.payments.livemode)
-        attempt = await _add_attempt(session, till, order, lines, pages, customer=customer, now=now)
+        tickets = await till.calendar.get_tickets_for_order(session, order_id)
+        starts_at = min((ticket.starts_at for ticket in tickets), default=None)
+        attempt = await _add_attempt(
+            session, till, order, lines, pages, customer=customer, starts_at=starts_at, now=now
+        )
     return order, attempt
 
 

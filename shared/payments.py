@@ -52,12 +52,6 @@ SIGNATURE_TOLERANCE_SECONDS = 300
 PING = "tillgate.ping"
 """Type of the event that our webhook's own address is tried with; stored nowhere."""
 
-# Methods that complete a session unpaid and settle days later (Stripe: "delayed notification payment methods").
-DELAYED_METHODS = (
-    "acss_debit", "au_becs_debit", "bacs_debit", "boleto", "customer_balance", "konbini",
-    "multibanco", "nz_bank_account", "oxxo", "payto", "sepa_debit", "sofort", "us_bank_account",
-)  # fmt: skip
-
 
 def init_app(app: Tillgate) -> None:
     """Fill services.payments, unless a stub stands there, and close the client with the app."""
@@ -147,6 +141,8 @@ class StripePayments(StripeConnection):
             )
         )
         async for found in every(listed):
+            if found.mode != "payment":
+                continue  # one that only saves a card has no amount
             session = facts.session_facts(found, request.stripe_account)
             if session.metadata.get("attempt_id") == str(request.attempt_id):
                 return session

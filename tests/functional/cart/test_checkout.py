@@ -53,12 +53,22 @@ async def test_session_ends_within_what_stripe_allows(world: World, hold_minutes
 
 
 async def test_delayed_methods_only_where_the_page_allows_them(world: World) -> None:
-    """Delayed methods are off unless the page allows them."""
+    """Debits are off unless the page allows them, and instructions are off always (issue 8 section 5)."""
     strict, open_to_all = await world.sell(), await world.sell(page="other", delayed_methods=True)
     _, _, first = await world.bought(strict)
     _, _, second = await world.bought(open_to_all)
     assert "sepa_debit" in world.payments.requests[first].params["excluded_payment_method_types"]
-    assert "excluded_payment_method_types" not in world.payments.requests[second].params
+    out = world.payments.requests[second].params["excluded_payment_method_types"]
+    assert "sepa_debit" not in out, "the event is a week away"
+    assert {"boleto", "customer_balance", "bacs_debit"} <= set(out)
+
+
+async def test_no_debit_that_may_be_open_when_the_event_begins(world: World) -> None:
+    """Four days ahead, a debit of five business days is left out (issue 8 section 5)."""
+    kind = await world.sell(delayed_methods=True)
+    world.clock.advance(days=3)
+    _, _, session_id = await world.bought(kind)
+    assert "sepa_debit" in world.payments.requests[session_id].params["excluded_payment_method_types"]
 
 
 async def test_double_click_gives_one_order_and_one_session(world: World) -> None:
