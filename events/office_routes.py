@@ -1,15 +1,19 @@
 """The organizer's first look: their pages, and the entries of one with their sales. Anything else is 404."""
 
+from zoneinfo import ZoneInfo
+
 from quart import Response, flash, render_template, request
 from quart.typing import ResponseReturnValue
 
+from events import moving
 from events.cancelling import cancel_entry, check_title, entry_of_owner
 from events.door_list import door_file, door_list, entry_of_member
 from events.office import entries_of_page, page_and_role, pages_of_seller
 from events.routes import blueprint, catalogue
+from shared.contracts.dtos import Occasion
 from shared.contracts.states import EntryState, PageRole
 from shared.csv_file import CONTENT_TYPE, as_download
-from shared.errors import Invalid
+from shared.errors import AppError, Conflict, Invalid
 from shared.identity.guard import require_user
 from shared.web import db_session, now, see_other, shop
 
@@ -94,3 +98,60 @@ async def _show_cancel(
         "events/cancel.html", page=shown, entry=row, typed=typed, problem=problem, now=now()
     )
     return body, status
+
+
+@blueprint.get("/organizer/<page>/entries/<entry>/move")
+async def ask_move(page: str, entry: str) -> ResponseReturnValue:
+    """When and where an event takes place, to be changed, and how many people are told."""
+    return await _show_move(page, entry)
+
+
+@blueprint.post("/organizer/<page>/entries/<entry>/move")
+async def move(page: str, entry: str) -> ResponseReturnValue:
+    """Move an event and tell those who hold its tickets; the same form once more changes nothing."""
+    user = await require_user()
+    session = db_session()
+    shown, row = await moving.entry_to_move(session, user_id=user.id, page_slug=page, slug=entry)
+    typed = (await request.form).to_dict()
+    try:
+        starts_at, ends_at = (
+            moving.read_local(typed.get(name, ""), shown.time_zone) for name in ("starts_at", "ends_at")
+        )
+        told = await moving.move_entry(
+            session,
+            page=shown,
+            entry_id=row.id,
+            to=Occasion(starts_at, ends_at, shown.time_zone, typed.get("place", "")[:200]),
+            public_url=shop().settings.public_url,
+            actor=f"user:{user.id}",
+            now=now(),
+        )
+    except (Invalid, Conflict) as error:
+        return await _show_move(page, entry, typed=typed, error=error)
+    catalogue().forget()
+    await flash(f"{row.title} is saved. Mails on their way to those who hold a ticket: {told}.", "ok")
+    return see_other(f"/organizer/{shown.slug}")
+
+
+async def _show_move(
+    page: str, entry: str, *, typed: dict[str, str] | None = None, error: AppError | None = None
+) -> tuple[str, int]:
+    user = await require_user()
+    session = db_session()
+    shown, row = await moving.entry_to_move(session, user_id=user.id, page_slug=page, slug=entry)
+    zone = ZoneInfo(shown.time_zone)
+    now_is = {
+        "starts_at": f"{row.starts_at.astimezone(zone):%Y-%m-%dT%H:%M}",
+        "ends_at": f"{row.ends_at.astimezone(zone):%Y-%m-%dT%H:%M}",
+        "place": row.place,
+    }
+    holders = await moving.holders_of(session, row.id)
+    body = await render_template(
+        "events/move.html",
+        page=shown,
+        entry=row,
+        typed=now_is | (typed or {}),
+        holders=holders,
+        problem=error.message if error else "",
+    )
+    return body, error.status if error else 200

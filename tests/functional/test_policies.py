@@ -147,6 +147,8 @@ SOMEBODYS = {
     "events.ask_cancel": "entry",
     "events.door_list_file": "entry",
     "events.cancel": "entry",
+    "events.ask_move": "entry",
+    "events.move": "entry",
     "events.ticket": "ticket_id",
     "events.ticket_calendar": "ticket_id",
 }

@@ -113,6 +113,10 @@ async def walk_through_the_office(shop: Shop, kind: UUID) -> None:
     await read(organizer, "/organizer", "Hall")
     await read(organizer, "/organizer/hall", "Concert", "€45.00", "Cancel this event")
     await read(organizer, "/organizer/hall/entries/concert/cancel", "cannot be undone")
+    move = "/organizer/hall/entries/concert/move"
+    await read(organizer, move, "gets a mail with the old and the new time")
+    to = {"starts_at": "2090-12-08T20:00", "ends_at": "2090-12-08T23:00", "place": "New Hall"}
+    assert (await organizer.post(move, form=to)).status_code == 303
     await read(organizer, "/organizer/hall/orders", "eve@example.org")
     order = f"/organizer/hall/orders/{order_id}"
     await read(organizer, order, "eve@example.org", "€15.00")
