@@ -21,18 +21,6 @@ from shared.money import Money
 
 NOTHING_NEW, UNMATCHED = "already", "unmatched"
 
-_STEPS = {
-    "warning_needs_response": 0,
-    "warning_under_review": 1,
-    "needs_response": 2,
-    "under_review": 3,
-    "warning_closed": 4,
-    "lost": 4,
-    "won": 5,
-    "prevented": 5,
-}
-"""Stripe's states in the order in which a dispute goes through them; what comes before is older news."""
-
 
 async def apply_dispute(session: AsyncSession, till: Till, facts: DisputeFacts, *, now: datetime) -> str:
     """Bring a dispute to what Stripe says of it, with its tickets and the refunds that wait for it.
@@ -57,13 +45,15 @@ async def apply_dispute(session: AsyncSession, till: Till, facts: DisputeFacts, 
         dispute, what = _opened(payment, facts), "dispute_opened"
         session.add(dispute)
     elif not _moves(dispute, facts):
+        dispute.asked_at = max(dispute.asked_at or facts.asked_at, facts.asked_at)
         return NOTHING_NEW
-    if facts.is_closed and dispute.closed_at is None:
+    elif facts.is_closed and dispute.status != facts.status:
         what = "dispute_closed"
+    was_decided = dispute.closed_at is not None
     _update(dispute, facts, now=now)
     await session.flush()
     await _consequences(session, till, payment, dispute, what, now=now)
-    await _tell(session, till, order, lines, dispute, now=now)
+    await _tell(session, till, order, lines, dispute, was_decided=was_decided, now=now)
     return what
 
 
@@ -80,28 +70,21 @@ def _opened(payment: Payment, facts: DisputeFacts) -> Dispute:
 
 
 def _moves(dispute: Dispute, facts: DisputeFacts) -> bool:
-    """Whether this is newer than what we know; older news changes nothing, whenever it comes."""
-    steps = _STEPS.get(facts.status, 0) - _STEPS.get(dispute.status, 0)
+    """Whether this is news. No state is final: banks take back what they decided, so only the time of asking counts."""
+    if dispute.asked_at is not None and facts.asked_at < dispute.asked_at:
+        return False
     known = (dispute.status, dispute.withdrawn, dispute.evidence_due_by)
-    return steps >= 0 and known != (facts.status, _withdrawn(dispute, facts), facts.evidence_due_by)
-
-
-def _withdrawn(dispute: Dispute, facts: DisputeFacts) -> int:
-    """What the bank holds, minor units. Within one state it only grows while open, and only shrinks once won."""
-    if dispute.status != facts.status or facts.status == "lost":
-        return facts.withdrawn
-    if facts.is_closed:
-        return min(dispute.withdrawn, facts.withdrawn)
-    return max(dispute.withdrawn, facts.withdrawn)
+    return known != (facts.status, facts.withdrawn, facts.evidence_due_by)
 
 
 def _update(dispute: Dispute, facts: DisputeFacts, *, now: datetime) -> None:
-    dispute.withdrawn = _withdrawn(dispute, facts)
-    dispute.amount, dispute.currency = facts.amount, facts.currency
-    dispute.status, dispute.reason = facts.status, facts.reason
-    dispute.evidence_due_by = facts.evidence_due_by
-    if facts.is_closed and dispute.closed_at is None:
+    if not facts.is_closed:
+        dispute.closed_at = None
+    elif dispute.closed_at is None or dispute.status != facts.status:
         dispute.closed_at = now
+    dispute.withdrawn, dispute.amount, dispute.currency = facts.withdrawn, facts.amount, facts.currency
+    dispute.status, dispute.reason = facts.status, facts.reason
+    dispute.evidence_due_by, dispute.asked_at = facts.evidence_due_by, facts.asked_at
 
 
 async def _consequences(
@@ -134,13 +117,19 @@ async def _tell(
     lines: list[OrderLine],
     dispute: Dispute,
     *,
+    was_decided: bool,
     now: datetime,
 ) -> None:
-    """A mail to those who sell, when it opens and when it is over; each once."""
+    """A mail to those who sell, when it opens, when it is over, and when that changes; each once."""
     amount = str(Money(dispute.amount, dispute.currency))
     if dispute.closed_at is not None:
         title, words = f"Dispute over {amount} {OUTCOMES[dispute.status]}", CLOSED_WORDS[dispute.status]
         key = f"dispute_closed:{dispute.dispute_id}"
+        if was_decided:
+            key = f"{key}:{dispute.status}:{dispute.withdrawn}"
+    elif was_decided or dispute.status.startswith("appeal_"):
+        title, words = f"The dispute over {amount} is open again", REOPENED_WORDS
+        key = f"dispute_open_again:{dispute.dispute_id}:{dispute.status}"
     else:
         title, key = f"A buyer’s bank disputes {amount}", f"dispute_opened:{dispute.dispute_id}"
         words = HELD_WORDS if dispute.withdrawn > 0 else INQUIRY_WORDS
@@ -154,6 +143,10 @@ HELD_WORDS = (
 INQUIRY_WORDS = (
     "The bank asks about this payment and has taken no money yet. Answer in Stripe’s dashboard before it is due; the"
     " order’s page has the evidence to send along. The tickets stay valid."
+)
+REOPENED_WORDS = (
+    "What was decided is no longer so: there is an appeal, or the bank asks once more. See in Stripe’s dashboard"
+    " whether it waits for an answer; the order’s page tells until when."
 )
 OUTCOMES = {
     "won": "won",

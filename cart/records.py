@@ -34,10 +34,13 @@ class Dispute(Base):
     """What the bank holds now, without fees, in the currency it settles in; 0 for an inquiry, or once given back."""
     reason: Mapped[str]
     status: Mapped[str]
-    """Stripe's: needs_response | under_review | won | lost | warning_…"""
+    """Stripe's: needs_response | under_review | won | lost | prevented | appeal_… | warning_…, or a new one."""
     evidence_due_by: Mapped[datetime | None]
     opened_at: Mapped[datetime]
     closed_at: Mapped[datetime | None]
+    """When we heard of the decision that stands; None while there is none, or none any more."""
+    asked_at: Mapped[datetime | None]
+    """When Stripe was asked for what stands here, UTC; older answers change nothing."""
 
     __table_args__ = (UniqueConstraint("stripe_account", "dispute_id"),)
 
@@ -58,6 +61,8 @@ class BalanceTransaction(Base):
     type: Mapped[str]
     category: Mapped[str]
     """Stripe's reporting_category."""
+    balance_type: Mapped[str] = mapped_column(default="payments", server_default="payments")
+    """Stripe's: the balance that it moves; see posting.py for others than payments."""
     amount: Mapped[int] = mapped_column(Minor)
     """Signed, before the fee, minor units of the currency it settles in."""
     fee: Mapped[int] = mapped_column(Minor)

@@ -94,9 +94,11 @@ DISPUTE_STATES = {
     "won": "Won: the bank has given the money back.",
     "lost": "Lost: the bank has given the money to the buyer. The tickets stay blocked; cancel them to free places.",
     "prevented": "Settled before the bank took the money.",
+    "appeal_needs_response": "The decision is appealed, and the bank waits for an answer.",
+    "appeal_under_review": "The decision is appealed, and the bank looks at your answer.",
 }
 
-TO_ANSWER = ("needs_response", "warning_needs_response")
+TO_ANSWER = ("needs_response", "warning_needs_response", "appeal_needs_response")
 """States of a dispute in which the bank waits for an answer."""
 
 

@@ -123,8 +123,8 @@ def refund_facts(refund: Refund, stripe_account: str) -> RefundFacts:
     )
 
 
-def dispute_facts(dispute: Dispute, stripe_account: str) -> DisputeFacts:
-    """A dispute; what it took is read from its balance transactions (spec: E4)."""
+def dispute_facts(dispute: Dispute, stripe_account: str, *, asked_at: datetime) -> DisputeFacts:
+    """A dispute as Stripe had it when asked (UTC); what it took is read from its balance transactions (spec: E4)."""
     due_by = dispute.evidence_details.due_by
     return DisputeFacts(
         id=dispute.id,
@@ -139,6 +139,7 @@ def dispute_facts(dispute: Dispute, stripe_account: str) -> DisputeFacts:
         transactions=tuple(
             transaction_facts(transaction, stripe_account) for transaction in dispute.balance_transactions
         ),
+        asked_at=asked_at,
     )
 
 
@@ -166,6 +167,7 @@ def transaction_facts(transaction: BalanceTransaction, stripe_account: str) -> T
         stripe_account=stripe_account,
         type=transaction.type,
         category=transaction.reporting_category,
+        balance_type=transaction.balance_type,
         amount=transaction.amount,
         fee=transaction.fee,
         net=transaction.net,

@@ -8,8 +8,9 @@ import hmac
 import json
 import time
 from collections.abc import AsyncIterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from uuid import UUID
 
 import stripe
@@ -179,9 +180,10 @@ class StripePayments(StripeConnection):
         """A dispute as it stands, with its balance transactions; None where Stripe does not know it."""
         if not dispute_id.startswith(("dp_", "du_")):
             return None
+        asked_at = datetime.fromtimestamp(time.time(), UTC)
         call = self.client.v1.disputes.retrieve_async(dispute_id, options=on_account(stripe_account))
         found = await known(call)
-        return None if found is None else facts.dispute_facts(found, stripe_account)
+        return None if found is None else facts.dispute_facts(found, stripe_account, asked_at=asked_at)
 
     async def retrieve_payout(self, payout_id: str, *, stripe_account: str) -> PayoutFacts | None:
         """A payout as it stands; None where Stripe does not know it."""
@@ -224,9 +226,8 @@ class StripePayments(StripeConnection):
 
     def disputes(self, *, stripe_account: str, since: datetime) -> AsyncIterator[DisputeFacts]:
         """All disputes opened since, newest first."""
-        return each(
-            self.client.v1.disputes.list_async, facts.dispute_facts, stripe_account, made_since(since)
-        )
+        read = partial(facts.dispute_facts, asked_at=datetime.fromtimestamp(time.time(), UTC))
+        return each(self.client.v1.disputes.list_async, read, stripe_account, made_since(since))
 
     def payouts(self, *, stripe_account: str, since: datetime) -> AsyncIterator[PayoutFacts]:
         """All payouts made since, newest first."""

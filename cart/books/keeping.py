@@ -82,6 +82,7 @@ async def mirror(session: AsyncSession, transactions: Sequence[TransactionFacts]
             "id": one.id,
             "type": one.type,
             "category": one.category,
+            "balance_type": one.balance_type,
             "amount": one.amount,
             "fee": one.fee,
             "net": one.net,

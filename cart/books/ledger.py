@@ -35,6 +35,8 @@ FOREIGN = "foreign"
 """Of other programs on the same Stripe account: only so that the balance is Stripe's."""
 ORPHANS = "orphans"
 """Paid to this installation for an order it does not know: the database was restored from a backup."""
+RESERVED = "reserved"
+"""Held back by Stripe or by a card network: still the account's, but not in the balance that payments go to."""
 OTHER = "other"
 
 GROSS = "gross"  # a kind; the others stand in posting.py

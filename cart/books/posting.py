@@ -21,6 +21,7 @@ from cart.books.ledger import (
     OWED_BACK,
     REFUNDS,
     REFUNDS_UNALLOCATED,
+    RESERVED,
     STRIPE_BALANCE,
     Leg,
 )
@@ -34,6 +35,12 @@ DISPUTE, DISPUTE_REVERSAL = "dispute", "dispute_reversal"
 PAYOUT, PAYOUT_REVERSAL = "payout", "payout_reversal"
 OF_PAYMENTS = (CHARGE, CHARGE_FAILURE, REFUND, REFUND_FAILURE, DISPUTE, DISPUTE_REVERSAL)
 WITH_THE_BANK = (PAYOUT, PAYOUT_REVERSAL, "topup", "topup_reversal")
+PAYMENTS_BALANCE = "payments"  # Stripe's balance_type of what /v1/balance adds up as available and pending
+OF_RESERVES = (
+    "payment_network_reserve_hold", "payment_network_reserve_release", "payout_minimum_balance_hold",
+    "payout_minimum_balance_release", "reserve_hold", "reserve_release", "reserve_transaction", "reserved_funds",
+)  # fmt: skip
+"""Types that move money between the balance and a reserve."""
 FEE, CONVERSION, DISPUTE_FEE = "fee", "conversion", "dispute_fee"  # kinds besides the categories
 REVERSED, ALLOCATED = (
     "_reversed",
@@ -94,6 +101,10 @@ def sale_of(transaction: BalanceTransaction, known: Known) -> Sale | None:
 
 def legs_of(transaction: BalanceTransaction, known: Known) -> list[Leg] | None:
     """The transfers of a transaction; None while what it belongs to is not known here: never a guess."""
+    if transaction.balance_type != PAYMENTS_BALANCE:
+        return []  # the other side of a move that the payments balance has a transaction of its own for
+    if transaction.type in OF_RESERVES:
+        return _plain(transaction, RESERVED, RESERVED)
     if transaction.category in WITH_THE_BANK:
         return _plain(transaction, transaction.category, BANK)
     if transaction.category == "fee":

@@ -20,6 +20,7 @@ from cart.refunds import owing
 from cart.refunds.by_line import NoTickets, NotRefundable, TooMuch, note_cancelled, plan_refund
 from cart.refunds.owing import Part, RefundReason
 from cart.till import Till
+from cart.words import DISPUTE_STATES, TO_ANSWER
 from shared.errors import Conflict, Invalid, NotFound
 from shared.jobs import nudge
 from shared.money import Money, split_by
@@ -90,7 +91,8 @@ class OpenDecision:
 
 _FAILED = (Refund.state == "failed") & Refund.solved_at.is_(None)
 _UNALLOCATED = Refund.unallocated & (Refund.state != "failed")
-_TO_ANSWER = Dispute.status.in_(("needs_response", "warning_needs_response"))
+_TO_ANSWER = or_(Dispute.status.in_(TO_ANSWER), Dispute.status.not_in(tuple(DISPUTE_STATES)))
+"""A state that we have no words for needs somebody's look."""
 
 
 async def open_decisions(session: AsyncSession, *, page_id: UUID | None = None) -> list[OpenDecision]:

@@ -123,6 +123,8 @@ class TransactionFacts:
     type: str
     category: str
     """Stripe's reporting_category."""
+    balance_type: str
+    """Stripe's: the balance that it moves; payments, unless it is of a reserve or the like."""
     amount: int
     """Signed, before the fee."""
     fee: int
@@ -152,6 +154,8 @@ class DisputeFacts:
     created: datetime
     evidence_due_by: datetime | None
     transactions: tuple[TransactionFacts, ...]
+    asked_at: datetime
+    """When Stripe was asked, UTC: what was asked later is newer, in whatever order it is applied."""
 
     @property
     def withdrawn(self) -> int:

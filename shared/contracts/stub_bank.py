@@ -93,6 +93,7 @@ class StubBank:
             created=self.now,
             evidence_due_by=self.now + timedelta(days=7),
             transactions=(),
+            asked_at=self.now,
         )
         if not inquiry:
             taken = self._book(
@@ -188,6 +189,7 @@ class StubBank:
             id=f"txn_{len(self.booked) + 1}",
             stripe_account=session.stripe_account if session else account,
             type=kind,
+            balance_type="payments",
             category=of or kind,
             amount=amount,
             fee=fee,

@@ -356,3 +356,24 @@ async def test_a_delayed_payment_that_bounced(world: World) -> None:
     assert await post(world) == 2
     assert await sums(world) == {}
     assert await agrees(world)
+
+
+async def test_a_reserve_is_an_account_of_its_own(world: World) -> None:
+    """What Stripe holds back leaves the balance and comes again; its other side is not counted (issue 8 section 5)."""
+    await world.paid(await world.sell(cost=2000))
+    await post(world)
+    before = (await sums(world))["stripe_balance"]
+    hold = world.payments._book("reserve_hold", -700, "EUR", "txn_hold", None)
+    await post(world)
+    other = replace(hold, id="txn_other", amount=700, net=700, balance_type="risk_reserved")
+    async with world.sessions.begin() as session:
+        assert await keeping.mirror(session, [other]) == 1
+    await keeping.post_open(world.sessions, now=world.clock.now())
+    held = await sums(world)
+    assert (held["reserved"], held["stripe_balance"]) == (700, before - 700)
+    assert await waiting(world) == 0
+    assert await agrees(world)
+    world.payments._book("reserve_release", 700, "EUR", "txn_release", None)
+    await post(world)
+    assert (await sums(world)).get("reserved", 0) == 0
+    assert await agrees(world)

@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -10,7 +11,7 @@ from sqlalchemy import select
 from cart.disputes import apply_dispute
 from cart.models import RefundLine
 from cart.records import Dispute
-from cart.refunds import by_line, sending
+from cart.refunds import by_line, decisions, sending
 from cart.refunds.owing import RefundReason
 from events.models import Page
 from shared.contracts.facts import DisputeFacts
@@ -108,9 +109,12 @@ async def test_every_order_of_the_news_ends_the_same(world: World, won: bool) ->
         taken = world.payments.open_disputes[opened.id]
         reviewed = replace(taken, status="under_review")
         closed = world.payments.close_dispute(opened.id, won=won)
-        news = [opened, taken, reviewed, closed]
+        news = [
+            replace(one, asked_at=world.clock.now() + timedelta(seconds=number))
+            for number, one in enumerate([opened, taken, reviewed, closed])
+        ]
         # each event brings what Stripe said when it was fetched, so an old one may be applied last
-        for one in [*(news[place] for place in order), closed, taken]:
+        for one in [*(news[place] for place in order), news[3], news[1]]:
             await tell(world, one)
         async with world.sessions() as session:
             row = (await session.scalars(select(Dispute).where(Dispute.order_id == order_id))).one()
@@ -124,6 +128,9 @@ async def test_reinstated_after_it_was_closed(world: World) -> None:
     opened = world.payments.dispute(session_id)
     reinstated = world.payments.close_dispute(opened.id, won=True)
     closed = replace(reinstated, transactions=opened.transactions)
+    later = [world.clock.now() + timedelta(seconds=number) for number in range(3)]
+    closed = replace(closed, asked_at=later[1])
+    reinstated = replace(reinstated, asked_at=later[2])
     for facts, is_blocked in (
         (opened, True),
         (closed, True),
@@ -249,3 +256,48 @@ async def test_unknown_payment(world: World) -> None:
     assert await tell(world, facts) == "unmatched"
     async with world.sessions() as session:
         assert (await session.scalars(select(Dispute))).all() == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("lost", "appeal_needs_response"),
+        ("won", "lost"),
+        ("warning_closed", "needs_response"),
+        ("lost", "appeal_under_review"),
+        ("needs_response", "prevented"),
+        ("under_review", "a_state_of_next_year"),
+    ],
+)
+async def test_what_was_asked_later_wins(world: World, before: str, after: str) -> None:
+    """No state is final at a bank: the later answer stands, an older one changes nothing (issue 8 section 5)."""
+    _, _, session_id = await world.paid(await world.sell())
+    first = replace(world.payments.dispute(session_id), status=before)
+    due_by = first.created + timedelta(days=20)
+    second = replace(
+        first, status=after, evidence_due_by=due_by, asked_at=first.asked_at + timedelta(minutes=1)
+    )
+    await tell(world, first)
+    assert await tell(world, second) in ("dispute_changed", "dispute_closed")
+    assert await tell(world, first) == "already"
+    row = await dispute_of(world)
+    assert (row.status, row.evidence_due_by) == (after, due_by)
+    assert (row.closed_at is None) == (not second.is_closed)
+
+
+@pytest.mark.parametrize("status", ["appeal_needs_response", "a_state_of_next_year"])
+async def test_an_appeal_and_an_unknown_state_wait_for_a_person(world: World, status: str) -> None:
+    """Shown among the open decisions, and the office is told once more (issue 8 sections 3 and 5)."""
+    _, _, session_id = await world.paid(await world.sell())
+    opened = world.payments.dispute(session_id)
+    lost = world.payments.close_dispute(opened.id, won=False)
+    await tell(world, lost)
+    async with world.sessions() as session:
+        assert await decisions.open_decisions(session) == []
+        before = len((await session.scalars(select(OutgoingMail))).all())
+    await tell(world, replace(lost, status=status, asked_at=lost.asked_at + timedelta(minutes=1)))
+    async with world.sessions() as session:
+        (waits,) = await decisions.open_decisions(session)
+        assert waits.dispute is not None
+        assert waits.dispute.status == status
+        assert len((await session.scalars(select(OutgoingMail))).all()) >= before
