@@ -194,9 +194,13 @@ def judge_endpoints(
     return Outcome(True, f"Stripe sends all {len(HANDLERS)} types of events that we act on.")
 
 
+DEFAULT_VERSION = "the account’s default version"
+"""What an endpoint without a version of its own gets: somebody may change it in the dashboard."""
+
+
 def judge_version(ours: Sequence[EndpointFacts], wanted: str) -> Outcome:
     """Events look as the SDK expects them only in its own API version."""
-    others = sorted({endpoint.api_version for endpoint in ours if endpoint.api_version not in (None, wanted)})
+    others = sorted({str(one.api_version or DEFAULT_VERSION) for one in ours if one.api_version != wanted})
     if others:
-        return Outcome(False, f"Webhooks come in API version {', '.join(map(str, others))}, not in {wanted}.")
+        return Outcome(False, f"Webhooks come in {', '.join(others)}, not in API version {wanted}.")
     return Outcome(True, f"Webhooks come in API version {wanted}.")
