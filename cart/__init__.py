@@ -33,7 +33,7 @@ def init_app(app: Tillgate) -> None:
     from cart.reconcile import routes as reconcile_routes  # noqa: F401
     from cart.webhooks import routes as webhook_routes  # noqa: F401
 
-    app.services.cart = SqlCartService(app.services)
+    app.services.cart = SqlCartService(app.services, app.settings.public_url)
     app.register_blueprint(routes.blueprint)
     app.context_processor(routes.add_badge)
 

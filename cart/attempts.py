@@ -15,7 +15,6 @@ from shared.contracts.facts import CheckoutRequest, SessionFacts
 from shared.contracts.protocols import Payments, PaymentsUnavailable
 from shared.contracts.states import OrderState
 from shared.database import Sessions, new_row, write_at_commit
-from shared.formats import clock_time, zone_name
 from shared.ids import new_id
 from shared.installation import installation_id, mark
 from shared.payment_methods import excluded_methods
@@ -31,6 +30,8 @@ KEY_LIFE = timedelta(hours=24)
 UNANSWERED = timedelta(minutes=2)
 CLOCK_SKEW = timedelta(minutes=5)  # between Stripe's clock and ours
 DISPLAY_NAME = 100  # characters; longer names say nothing more on a phone
+# No time of day: the hold can be extended, and what a session says can't be changed any more.
+HELD = "Your tickets are held for you while you pay, for as long as your order’s page says. You can go back to it."
 METADATA_VALUE = 500  # Stripe: characters of one metadata value
 
 
@@ -120,7 +121,7 @@ def build_params(
         "payment_intent_data": {"metadata": metadata, "description": f"Order {order.number}"},
         "expires_at": int(expires_at.timestamp()),
         # the session outlives the hold; the page itself would tell the buyer of its own end only
-        "custom_text": {"submit": {"message": _hold_words(order, pages[0].time_zone)}},
+        "custom_text": {"submit": {"message": HELD}},
         # order: lets the return page find the account of a session whose id was never stored
         "success_url": f"{public_url}/checkout/complete?session_id={{CHECKOUT_SESSION_ID}}&order={order.id}",
         "cancel_url": f"{public_url}/orders/{order.id}",
@@ -129,12 +130,6 @@ def build_params(
     if customer:
         params["customer"] = customer
     return params
-
-
-def _hold_words(order: Order, time_zone: str) -> str:
-    assert order.reserved_until is not None
-    until = f"{clock_time(order.reserved_until, time_zone)} ({zone_name(time_zone)})"
-    return f"Your tickets are held for you until {until}; after that they may go to others."
 
 
 def _line_item(line: OrderLine, currency: str) -> dict[str, Any]:

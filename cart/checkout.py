@@ -66,18 +66,28 @@ class Handover:
 
 
 async def start(
-    sessions: Sessions, till: Till, *, user_id: UUID, seen: str, page_id: UUID | None, now: datetime
+    sessions: Sessions,
+    till: Till,
+    *,
+    user_id: UUID,
+    seen: str,
+    page_id: UUID | None,
+    now: datetime,
+    chosen: Mapping[UUID, int] | None = None,
 ) -> list[UUID]:
     """Turn the cart (or a page's part of it) into orders that hold their tickets; returns their ids (spec: B8, B12).
 
     `seen` is the fingerprint of what the buyer saw. The same cart sent twice gives the same orders.
+    `chosen`: so many new tickets of these types alone, the cart left as it is; `seen` is then the form's own mark.
     Raises EmptyCart, CartChanged, NotChargeable, Invalid (more of a type than one order may hold), SoldOut,
     TooManyOpenOrders; then nothing was written.
     """
 
     async def reserve() -> list[UUID]:
         async with sessions.begin() as session:
-            return await _reserve(session, till, user_id=user_id, seen=seen, page_id=page_id, now=now)
+            return await _reserve(
+                session, till, user_id=user_id, seen=seen, page_id=page_id, now=now, chosen=chosen
+            )
 
     try:
         return await retrying(reserve)
@@ -89,18 +99,23 @@ async def start(
 
 
 async def _reserve(
-    session: AsyncSession, till: Till, *, user_id: UUID, seen: str, page_id: UUID | None, now: datetime
+    session: AsyncSession,
+    till: Till,
+    *,
+    user_id: UUID,
+    seen: str,
+    page_id: UUID | None,
+    now: datetime,
+    chosen: Mapping[UUID, int] | None,
 ) -> list[UUID]:
     buyer = await orders.lock_buyer(session, user_id, livemode=till.payments.livemode)
     live = await orders.live_orders(session, user_id, fingerprint=seen)
-    if same := [order.id for order in live if order.fingerprint == seen]:
-        return same
-    cart = await _read_cart(session, till.calendar, user_id)
-    if not cart.lines:
-        raise EmptyCart
-    summary = of_page(cart, page_id)
-    if not summary.lines or fingerprint(summary.lines) != seen:
-        raise CartChanged
+    if same := [order for order in live if order.fingerprint == seen]:
+        return [order.id for order in orders.by_deadline(same)]
+    if chosen:
+        summary = await _add_chosen(session, till.calendar, user_id, chosen, now=now)
+    else:
+        summary = await _seen_cart(session, till.calendar, user_id, page_id, seen=seen)
     if len(live) >= MAX_OPEN_ORDERS:
         raise TooManyOpenOrders
     made = [
@@ -108,7 +123,7 @@ async def _reserve(
         for quote in quotes(summary)
     ]
     await _store_first_attempt(session, till, made, buyer, summary, now=now)
-    return [order.id for order in made]
+    return [order.id for order in orders.by_deadline(made)]
 
 
 async def _store_first_attempt(
@@ -122,7 +137,7 @@ async def _store_first_attempt(
 ) -> None:
     """The order that is paid first goes to Stripe at once; the others get their request when it is their turn,
     since Stripe wants the end of a session to be 30 minutes ahead when the call arrives."""
-    first = next((order for order in made if order.total), None)
+    first = next((order for order in orders.by_deadline(made) if order.total), None)
     if first is not None:
         pages = {group.page.id: group.page for group in summary.groups}
         customer = buyer.customers.get(first.stripe_account)
@@ -163,8 +178,30 @@ async def _add_attempt(
     )
 
 
-async def _read_cart(session: AsyncSession, calendar: CalendarService, user_id: UUID) -> CartSummaryDTO:
-    return summary_of_tickets(await calendar.pending_tickets(session, user_id=user_id))
+async def _seen_cart(
+    session: AsyncSession, calendar: CalendarService, user_id: UUID, page_id: UUID | None, *, seen: str
+) -> CartSummaryDTO:
+    cart = summary_of_tickets(await calendar.pending_tickets(session, user_id=user_id))
+    if not cart.lines:
+        raise EmptyCart
+    summary = of_page(cart, page_id)
+    if not summary.lines or fingerprint(summary.lines) != seen:
+        raise CartChanged
+    return summary
+
+
+async def _add_chosen(
+    session: AsyncSession,
+    calendar: CalendarService,
+    user_id: UUID,
+    chosen: Mapping[UUID, int],
+    *,
+    now: datetime,
+) -> CartSummaryDTO:
+    """New tickets of this form alone, added by the transaction that claims them: refused, none is left behind."""
+    added = set(await calendar.add_pending_tickets(session, user_id=user_id, chosen=chosen, now=now))
+    pending = await calendar.pending_tickets(session, user_id=user_id)
+    return summary_of_tickets([ticket for ticket in pending if ticket.id in added])
 
 
 async def _place(

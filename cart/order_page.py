@@ -36,9 +36,11 @@ class OrderView:
 
     @property
     def next_to_pay(self) -> Order | None:
-        """Another order of the same cart that still waits for its payment."""
+        """Of the other orders of the same cart that wait for their payment, the one whose hold lapses first."""
         waiting = (
-            one for one in self.siblings if one.state == OrderState.PENDING and one.id != self.order.id
+            one
+            for one in orders.by_deadline(self.siblings)
+            if one.state == OrderState.PENDING and one.id != self.order.id
         )
         return next(waiting, None)
 

@@ -173,6 +173,18 @@ async def live_orders(session: AsyncSession, user_id: UUID, *, fingerprint: str)
     return list(rows)
 
 
+def by_deadline(found: Sequence[Order]) -> list[Order]:
+    """In the order in which they should be paid: what is not paid yet, the hold that lapses first before the others."""
+    return sorted(
+        found,
+        key=lambda one: (
+            one.state != OrderState.PENDING,
+            one.reserved_until or one.created_at,
+            one.created_at,
+        ),
+    )
+
+
 async def lapsed_orders(
     session: AsyncSession, *, now: datetime, among: Sequence[UUID] | None = None, limit: int = 50
 ) -> list[UUID]:

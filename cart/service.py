@@ -2,17 +2,21 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from cart.buy_now import buy_now
 from cart.models import Order, OrderLine, Refund, RefundLine
 from cart.refunds.owing import COUNTS
 from cart.sold import sold_items
 from cart.summary import summary_of_tickets
+from cart.till import Till
 from shared.contracts.dtos import CartSummaryDTO, EntrySalesDTO, HoldDTO, SoldDTO
 from shared.contracts.states import OrderState
+from shared.database import Sessions
 from shared.services import Services
 
 HOLDING = (OrderState.PENDING, OrderState.PROCESSING)
@@ -21,8 +25,8 @@ HOLDING = (OrderState.PENDING, OrderState.PROCESSING)
 class SqlCartService:
     """Reads the cart through the calendar and its own tables; runs in the caller's transaction."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, services: Services, public_url: str) -> None:
+        self._services, self._public_url = services, public_url
 
     async def cart_summary(self, session: AsyncSession, *, user_id: UUID) -> CartSummaryDTO:
         """Lines, counts and totals of a user's cart (spec: B10)."""
@@ -90,3 +94,10 @@ class SqlCartService:
                 order_id, f"/orders/{order_id}", OrderState(state), until, quantities[order_id]
             )
         return list(holds.values())
+
+    async def buy_now(
+        self, sessions: Sessions, *, user_id: UUID, chosen: Mapping[UUID, int], token: str, now: datetime
+    ) -> str:
+        """The address where these tickets, held as an order of their own, are paid."""
+        till = Till(self._services.calendar, self._services.payments, self._public_url)
+        return await buy_now(sessions, till, user_id=user_id, chosen=chosen, token=token, now=now)

@@ -45,6 +45,7 @@ def _ticket_line(tickets: list[TicketDTO]) -> CartLineDTO:
         currency=first.currency,
         hold_minutes=first.hold_minutes,
         entry_cancelled=first.entry_cancelled,
+        max_quantity=first.max_per_order,
     )
 
 

@@ -55,7 +55,11 @@ def short_message(error: AppError) -> str:
         left, yours = error.lines[0].left, error.lines[0].yours
         if yours:
             return f"{yours} {'is' if yours == 1 else 'are'} held for you already, and {left or 'no'} more can be had."
-        return f"Only {left} left." if left else "Sold out. It may come free if another buyer does not pay."
+        return (
+            f"Only {left} left."
+            if left
+            else "Sold out. It may become available if another buyer does not pay."
+        )
     return error.message
 
 

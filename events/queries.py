@@ -40,6 +40,7 @@ _TICKETS = (
         Ticket.confirmed_at,
         Ticket.checked_in_at,
         Entry.revision,
+        TicketType.max_per_order,
     )
     .join(TicketType, TicketType.id == Ticket.ticket_type_id)
     .join(Entry, Entry.id == Ticket.entry_id)

@@ -15,10 +15,13 @@ from events.choice import Choice
 from events.queries import ticket_by_id
 from events.ticket_code import qr_image
 from events.views import EntryView, stand_of_entry, stand_of_type
+from shared import metrics
 from shared.contracts.dtos import TicketDTO
+from shared.contracts.protocols import SoldOut
 from shared.contracts.states import OPENING_STATES, TicketState
-from shared.errors import NotFound
+from shared.errors import Conflict, Invalid, NotFound
 from shared.identity.guard import current_user
+from shared.ids import new_id, parse_id
 from shared.web import db_session, now, see_other, shop, wants_fragment
 
 blueprint = Blueprint("events", __name__)
@@ -86,11 +89,14 @@ async def entry(page: str, entry: str) -> ResponseReturnValue:
 async def buy(page: str, entry: str) -> ResponseReturnValue:
     """Put the chosen tickets into the cart; a visitor's choice is kept and leads to the sign-in (spec: B1, B2)."""
     shown, _ = await _entry(page, entry)
-    chosen = choices.read_choice(await request.form, shown)
+    form = await request.form
+    chosen = choices.read_choice(form, shown)
     user = await current_user()
     if user is None:
         choices.check_choice(chosen, shown, now=now())
         return await _show_again(shown, chosen) if chosen.is_wrong else keeping.to_sign_in(shown, chosen)
+    if form.get("then") == "pay" and not chosen.is_wrong:
+        return await _buy_now(shown, chosen, user.id, token=form.get("token", ""))
     if not chosen.is_wrong:
         refused = await pending.add(
             db_session(), user_id=user.id, entry_id=shown.id, chosen=chosen.numbers, now=now()
@@ -104,6 +110,29 @@ async def buy(page: str, entry: str) -> ResponseReturnValue:
         return see_other(f"{shown.href}?added={added}")
     body = await render_template("events/_buy.html", **await _entry_context(shown, Choice()), added=added)
     return body, 200, {"HX-Trigger": "cart-changed"}
+
+
+async def _buy_now(shown: EntryView, chosen: Choice, user_id: UUID, *, token: str) -> ResponseReturnValue:
+    """Hold these tickets as an order of their own and go on to its payment; what the cart holds stays there."""
+    app = shop()
+    try:
+        way_on = await app.services.cart.buy_now(
+            app.database.sessions,
+            user_id=user_id,
+            chosen=chosen.numbers,
+            token=token if parse_id(token) else str(new_id()),
+            now=now(),
+        )
+    except SoldOut as error:
+        metrics.CLAIMS_REFUSED.labels(error.code).inc()
+        for line in error.lines:
+            chosen.refuse(line.ticket_type_id, SoldOut([line]))
+    except (Conflict, Invalid) as error:
+        metrics.CLAIMS_REFUSED.labels(error.code).inc()
+        chosen.reject(error.message)
+    else:
+        return see_other(way_on)
+    return await _show_again(shown, chosen)
 
 
 async def _just_added() -> int:
@@ -142,6 +171,7 @@ async def _entry_context(shown: EntryView, chosen: Choice) -> dict[str, object]:
         ),
         "open_elsewhere": next((hold.href for hold in holds if hold not in [one.hold for one in own]), None),
         "now": moment,
+        "token": new_id() if user else "",
     }
 
 

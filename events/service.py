@@ -1,6 +1,6 @@
 """SqlCalendarService: what events offers to the rest of the house. Put into services.calendar."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -30,6 +30,12 @@ class SqlCalendarService:
         return await pending.set_quantity(
             session, user_id=user_id, ticket_type_id=ticket_type_id, quantity=quantity, now=now
         )
+
+    async def add_pending_tickets(
+        self, session: AsyncSession, *, user_id: UUID, chosen: Mapping[UUID, int], now: datetime
+    ) -> list[UUID]:
+        """See CalendarService."""
+        return await pending.add_all(session, user_id=user_id, chosen=chosen, now=now)
 
     async def remove_pending_tickets(
         self, session: AsyncSession, *, user_id: UUID, page_id: UUID | None = None

@@ -92,8 +92,13 @@ def stand_of_type(entry: EntryView, kind: TypeView, now: datetime) -> Stand:
         most = min(most, left)
     if left == 0:
         return Stand("may_come_free" if lapses else "sold_out", 0, releasable=releasable, most=most)
-    few = left is not None and left <= FEW
+    few = left is not None and left <= FEW and left < max(FEW, _places(kind.offer))
     return Stand("few_left" if few else "on_sale", left, releasable=releasable, most=most)
+
+
+def _places(offer: Offer) -> int:
+    """How many places there are in all: "10 left" of 10 is no reason to hurry."""
+    return min(places for places in (offer.capacity, offer.entry_capacity) if places is not None)
 
 
 def stand_of_entry(entry: EntryView, now: datetime) -> Stand:

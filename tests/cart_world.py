@@ -37,7 +37,7 @@ class World:
     def __post_init__(self) -> None:
         self.calendar = SqlCalendarService()
         self.till = Till(self.calendar, self.payments, "http://shop.test")
-        self.cart = SqlCartService(Services(calendar=self.calendar))
+        self.cart = SqlCartService(Services(calendar=self.calendar), self.till.public_url)
 
     async def sell(self, slug: str = "concert", *, page: str = "hall", **values: object) -> UUID:
         """A ticket type on sale; `capacity`, `cost`, and for its page `currency`, `hold_minutes`, …; returns its id."""

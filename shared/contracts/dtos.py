@@ -88,6 +88,8 @@ class TicketDTO:
     """Of its entry; grows with each change of time, place, title or state (RFC 5546: SEQUENCE)."""
     was: Occasion | None = None
     """When and where it was sold for, where that has changed since."""
+    max_per_order: int = 0
+    """The type's largest number in one order; 0 where it is not known."""
 
     def as_sold(self, sold: SoldDTO) -> "TicketDTO":
         """The same ticket as it was called and priced when it was sold; the evening is when it is now (spec: L6)."""
@@ -174,6 +176,8 @@ class CartLineDTO:
     hold_minutes: int
     entry_cancelled: bool = False
     """The event does not take place: the line has to go before its cart can be checked out."""
+    max_quantity: int = 0
+    """The largest number that one order takes; 0 where it is not known."""
 
     @property
     def quantity(self) -> int:

@@ -31,6 +31,7 @@ from shared.contracts.facts import (
     TransactionFacts,
 )
 from shared.contracts.states import PageRole
+from shared.database import Sessions
 from shared.errors import AppError
 
 
@@ -92,6 +93,14 @@ class CalendarService(Protocol):
         Raises `Invalid` (422) where the type's smallest or largest number, or the limit per user, is broken,
         `NotFound` for an unknown type, `Conflict` where more are asked for and it is not on sale, `SoldOut`
         where more are asked for than are left. Then nothing was changed.
+        """
+
+    async def add_pending_tickets(
+        self, session: AsyncSession, *, user_id: UUID, chosen: Mapping[UUID, int], now: datetime
+    ) -> list[UUID]:
+        """Add so many pending tickets of each type to the cart; the ids of those added, which may be bought alone.
+
+        Raises what set_pending_quantity says of the first type that cannot be added; the caller then rolls back.
         """
 
     async def remove_pending_tickets(
@@ -212,6 +221,15 @@ class CartService(Protocol):
 
     async def open_holds(self, session: AsyncSession, *, user_id: UUID) -> list[HoldDTO]:
         """The user's orders that hold stock and are not paid yet, newest first, in one statement."""
+
+    async def buy_now(
+        self, sessions: Sessions, *, user_id: UUID, chosen: Mapping[UUID, int], token: str, now: datetime
+    ) -> str:
+        """An order of its own for so many tickets of each type, held; returns the address where it is paid.
+
+        `token` is of the form that was sent: the same one with the same numbers gives the same order. What the cart
+        holds besides stays there. Raises what checkout raises; then nothing was written.
+        """
 
 
 class PaymentsUnavailable(AppError):

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from uuid import UUID
+from datetime import datetime
+from uuid import UUID, uuid5
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.contracts.dtos import CartSummaryDTO, EntrySalesDTO, HoldDTO, SoldDTO
+from shared.database import Sessions
 
 
 @dataclass
@@ -19,6 +21,8 @@ class StubCartService:
     """By page and entry."""
     holds: dict[UUID, list[HoldDTO]] = field(default_factory=dict)
     """By user."""
+    bought: dict[tuple[UUID, str], dict[UUID, int]] = field(default_factory=dict)
+    """What was bought at once, by user and form."""
 
     sold: dict[UUID, dict[UUID, SoldDTO]] = field(default_factory=dict)
     """By order and item."""
@@ -42,3 +46,10 @@ class StubCartService:
     async def open_holds(self, _session: AsyncSession, *, user_id: UUID) -> list[HoldDTO]:
         """See CartService."""
         return self.holds.get(user_id, [])
+
+    async def buy_now(
+        self, _sessions: Sessions, *, user_id: UUID, chosen: Mapping[UUID, int], token: str, now: datetime
+    ) -> str:
+        """See CartService."""
+        self.bought.setdefault((user_id, token), dict(chosen))
+        return f"/orders/{uuid5(user_id, token)}"

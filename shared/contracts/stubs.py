@@ -4,7 +4,7 @@ They keep to the same contract suite as the SQL services. They do not take part 
 that rolls back keeps what the stub did.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -121,6 +121,20 @@ class StubCalendarService:
         for ticket in mine[quantity:]:
             self._set(ticket, state=TicketState.REMOVED)
         return len(mine)
+
+    async def add_pending_tickets(
+        self, session: AsyncSession, *, user_id: UUID, chosen: Mapping[UUID, int], now: datetime
+    ) -> list[UUID]:
+        """See CalendarService."""
+        before = {ticket.id for ticket in await self.pending_tickets(session, user_id=user_id)}
+        for type_id, number in chosen.items():
+            mine = [
+                t for t in await self.pending_tickets(session, user_id=user_id) if t.ticket_type_id == type_id
+            ]
+            await self.set_pending_quantity(
+                session, user_id=user_id, ticket_type_id=type_id, quantity=len(mine) + number, now=now
+            )
+        return [t.id for t in await self.pending_tickets(session, user_id=user_id) if t.id not in before]
 
     async def remove_pending_tickets(
         self, session: AsyncSession, *, user_id: UUID, page_id: UUID | None = None
@@ -394,5 +408,5 @@ class StubCalendarService:
             order_id=None,
             reserved_until=None,
             hold_minutes=kind.hold_minutes or page.hold_minutes,
-            entry_cancelled=False,
+            max_per_order=kind.max_per_order,
         )

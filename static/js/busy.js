@@ -31,6 +31,8 @@ document.addEventListener("submit", (event) => {
     return;
   }
   rest(event.target, event.submitter);
+  // this button leads to another page, perhaps another site: htmx, which sends the form's other button, never sees it
+  if (event.submitter?.dataset.leads !== undefined) event.stopImmediatePropagation();
 }, { capture: true });
 
 // htmx has its answer. The form may still be there, or its place was taken by another

@@ -58,6 +58,27 @@ async def test_from_home_to_qr_code_signed_in(
 
 
 @pytest.mark.parametrize("device", DEVICES)
+async def test_three_clicks_from_the_event_to_paid(
+    shop: RunningShop, visit: Visit, device: dict[str, Any]
+) -> None:
+    """Signed in: one more, buy now, pay; what waits in the cart stays there (spec: B7, C1, C3).
+
+    The stand-in's choice of a test payment is no click of a buyer: a real page has the card, or a wallet, at hand.
+    """
+    sale, other = await shop.sell("Brass at Noon", cost=1800), await shop.sell("Tuba Hour", cost=900)
+    visitor = await visit(device, signed_in=True)
+    await visitor.put_into_cart(other)
+    await visitor.page.goto(sale.href)
+    await visitor.press("One more: Standing: number of tickets")
+    await visitor.press("Buy now")
+    await visitor.at_payment()
+    await visitor.pay()
+    await visitor.is_at(CONFIRMATION)
+    await visitor.sees("You are in")
+    await expect(visitor.page.locator(".count")).to_have_text("1")
+
+
+@pytest.mark.parametrize("device", DEVICES)
 async def test_sign_in_in_the_middle_by_code(shop: RunningShop, visit: Visit, device: dict[str, Any]) -> None:
     """What a visitor chose is in the cart after the sign-in (spec: B1)."""
     sale = await shop.sell("Choir in the Tram Depot")

@@ -112,5 +112,6 @@ async def test_signing_in_to_see_a_page_leads_to_it(visit: Visit) -> None:
     await visitor.page.goto("/orders")
     await visitor.sign_in_by_code()
     await visitor.is_at("/orders")
+    await visitor.press("Account", "link")
     await visitor.press("Sign out")
     await visitor.is_at("/")

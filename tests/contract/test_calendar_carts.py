@@ -1,5 +1,6 @@
 """What every CalendarService does with carts, SQL and stub alike."""
 
+from contextlib import nullcontext
 from datetime import timedelta
 from decimal import Decimal
 
@@ -124,3 +125,29 @@ async def test_order_of_pending_tickets(shop: Shop) -> None:
         ("b-page", "Day1"),
     ]
     assert [t.id for t in tickets] == [t.id for t in await cart(shop, user)]
+
+
+async def test_added_tickets_are_told_apart(shop: Shop) -> None:
+    """What a form adds can be bought alone, whatever the cart held before (spec: B2, B8)."""
+    kind, user = await one_kind(shop, Terms(max_per_order=4)), await shop.user()
+    await put(shop, user, kind, 2)
+    before = {ticket.id for ticket in await cart(shop, user)}
+    async with shop.transaction() as session:
+        added = await shop.calendar.add_pending_tickets(session, user_id=user, chosen={kind: 2}, now=NOW)
+    assert len(added) == 2
+    assert {ticket.id for ticket in await cart(shop, user)} == before | set(added)
+    await claim(shop, user, ticket_ids=added)
+    assert {ticket.id for ticket in await cart(shop, user)} == before
+
+
+async def test_nothing_is_added_that_cannot_be(shop: Shop) -> None:
+    """The limits of the cart hold for a form that buys at once too (spec: B2)."""
+    kind, user = await one_kind(shop, Terms(max_per_order=4)), await shop.user()
+    for number, error in ((5, Invalid), (1, None)):
+        with pytest.raises(error) if error else nullcontext():
+            async with shop.transaction() as session:
+                await shop.calendar.add_pending_tickets(session, user_id=user, chosen={kind: number}, now=NOW)
+    with pytest.raises(NotFound):
+        async with shop.transaction() as session:
+            await shop.calendar.add_pending_tickets(session, user_id=user, chosen={new_id(): 1}, now=NOW)
+    assert len(await cart(shop, user)) == 1

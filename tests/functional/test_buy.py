@@ -213,7 +213,7 @@ async def test_what_no_longer_fits_is_told(app: Tillgate, sessions: Sessions, ev
             assert await keeping.put_into_cart(session, user_id) == "/cart"
         assert get_flashed_messages(with_categories=True) == [
             ("ok", "Added to cart."),
-            ("warn", "Concert, Scarce: Sold out. It may come free if another buyer does not pay."),
+            ("warn", "Concert, Scarce: Sold out. It may become available if another buyer does not pay."),
         ]
     assert await in_cart(sessions, user_id) == 2
 

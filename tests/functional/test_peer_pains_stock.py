@@ -64,10 +64,10 @@ async def test_own_unfinished_order_is_not_sold_out_to_its_buyer(shop: Shop) -> 
         assert (answer.status_code, "held for you already" in refused) == (409, True), path
         assert f'href="/orders/{order_id}"' in refused, path
         page += refused
-    for words in ("sold out", "Sold out", "May come free", "no longer available"):
+    for words in ("sold out", "Sold out", "May become available", "no longer available"):
         assert words not in page
     stranger = await read(shop, await shop.buyer("bob@example.org"), EVENT)
-    assert "May come free" in stranger
+    assert "May become available" in stranger
     assert "held for you" not in stranger
 
 
@@ -107,7 +107,7 @@ async def test_orders_that_ended_count_no_longer(shop: Shop, end: OrderState) ->
     kind = await shop.world.sell(capacity=1, delayed_methods=True)
     first, second = await shop.buyer_with(kind), await shop.buyer("bob@example.org")
     order_id, session_id = await shop.order_of(first)
-    assert "May come free" in await read(shop, second, EVENT)
+    assert "May become available" in await read(shop, second, EVENT)
     if end is OrderState.CANCELLED:
         await first.post(f"/orders/{order_id}/cancel")
     elif end is OrderState.EXPIRED:
