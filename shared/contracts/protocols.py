@@ -98,10 +98,7 @@ class CalendarService(Protocol):
     async def add_pending_tickets(
         self, session: AsyncSession, *, user_id: UUID, chosen: Mapping[UUID, int], now: datetime
     ) -> list[UUID]:
-        """Add so many pending tickets of each type to the cart; the ids of those added, which may be bought alone.
-
-        Raises what set_pending_quantity says of the first type that cannot be added; the caller then rolls back.
-        """
+        """Add so many tickets of each type to the cart; the ids of those added. Raises as set_pending_quantity does."""
 
     async def remove_pending_tickets(
         self, session: AsyncSession, *, user_id: UUID, page_id: UUID | None = None

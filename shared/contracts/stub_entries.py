@@ -5,8 +5,9 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from shared.contracts.dtos import PageDTO
-from shared.contracts.states import EntryState
+from shared.contracts.dtos import PageDTO, TicketDTO
+from shared.contracts.states import EntryState, TicketState
+from shared.ids import new_id
 
 
 @dataclass
@@ -38,3 +39,30 @@ class StubType:
     sale_ends_at: datetime | None
     hold_minutes: int | None
     position: int
+
+
+def stub_ticket(kind: StubType, user_id: UUID) -> TicketDTO:
+    """A new ticket of this type in a user's cart."""
+    entry, page = kind.entry, kind.entry.page
+    return TicketDTO(
+        id=new_id(),
+        entry_id=entry.id,
+        ticket_type_id=kind.id,
+        page=page,
+        user_id=user_id,
+        cost=kind.cost or Decimal(0),
+        calendar_container_id=page.id,
+        calendar_container_type="page",
+        code=None,
+        entry_title=entry.title,
+        entry_slug=entry.slug,
+        ticket_type_name=kind.name,
+        place="Stub Hall",
+        starts_at=entry.starts_at,
+        ends_at=entry.ends_at,
+        state=TicketState.PENDING,
+        order_id=None,
+        reserved_until=None,
+        hold_minutes=kind.hold_minutes or page.hold_minutes,
+        max_per_order=kind.max_per_order,
+    )

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared.contracts.dtos import PageDTO, SoldOutLine, StockDifferenceDTO, TicketDTO, counts_by_type
 from shared.contracts.protocols import Confirmation, SoldOut
 from shared.contracts.states import STOCK_STATES, EntryState, PageRole, TicketState
-from shared.contracts.stub_entries import StubEntry, StubType
+from shared.contracts.stub_entries import StubEntry, StubType, stub_ticket
 from shared.errors import Conflict, Invalid, NotFound
 from shared.ids import new_door_code, new_id
 
@@ -116,7 +116,7 @@ class StubCalendarService:
         mine = sorted((t for t in pending if t.ticket_type_id == kind.id), key=lambda t: t.id)
         self._check(kind, user_id, len(mine), len(pending), quantity, now)
         for _ in range(quantity - len(mine)):
-            ticket = self._new_ticket(kind, user_id)
+            ticket = stub_ticket(kind, user_id)
             self.tickets[ticket.id] = ticket
         for ticket in mine[quantity:]:
             self._set(ticket, state=TicketState.REMOVED)
@@ -385,28 +385,3 @@ class StubCalendarService:
             return kind.id
         room = entry.capacity - self._in_entry(entry)
         return entry.id if kind.capacity is None or room <= kind.capacity - self.allocated(kind) else kind.id
-
-    def _new_ticket(self, kind: StubType, user_id: UUID) -> TicketDTO:
-        entry, page = kind.entry, kind.entry.page
-        return TicketDTO(
-            id=new_id(),
-            entry_id=entry.id,
-            ticket_type_id=kind.id,
-            page=page,
-            user_id=user_id,
-            cost=kind.cost or Decimal(0),
-            calendar_container_id=page.id,
-            calendar_container_type="page",
-            code=None,
-            entry_title=entry.title,
-            entry_slug=entry.slug,
-            ticket_type_name=kind.name,
-            place="Stub Hall",
-            starts_at=entry.starts_at,
-            ends_at=entry.ends_at,
-            state=TicketState.PENDING,
-            order_id=None,
-            reserved_until=None,
-            hold_minutes=kind.hold_minutes or page.hold_minutes,
-            max_per_order=kind.max_per_order,
-        )
