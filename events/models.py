@@ -112,6 +112,8 @@ class Entry(Base):
     revision: Mapped[int] = mapped_column(default=0, server_default="0")
     """A trigger raises it with each change of title, place, times or state: calendars go by it (RFC 5546)."""
     ticket_price: Mapped[int | None] = mapped_column(Minor)
+    max_per_user: Mapped[int | None]
+    """How many tickets of all types one person may have; None = no limit of its own."""
     pool_id: Mapped[UUID] = mapped_column(ForeignKey("pools.id"), unique=True)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
@@ -127,6 +129,7 @@ class Entry(Base):
         CheckConstraint("state IN ('draft', 'confirmed', 'cancelled')", name="state"),
         CheckConstraint("ends_at > starts_at", name="ends_after_start"),
         CheckConstraint("ticket_price >= 0", name="ticket_price"),
+        CheckConstraint("max_per_user > 0", name="max_per_user"),
         CheckConstraint(f"slug {SLUG}", name="slug"),
     )
 
@@ -147,6 +150,8 @@ class TicketType(Base):
     sale_ends_at: Mapped[datetime | None]
     min_per_order: Mapped[int] = mapped_column(default=1, server_default="1")
     max_per_order: Mapped[int] = mapped_column(default=10, server_default="10")
+    max_per_user: Mapped[int | None]
+    """How many one person may have; None = for free ones as many as one order, else no limit of its own."""
     hold_minutes: Mapped[int | None]
     """None = the page's."""
     position: Mapped[int] = mapped_column(default=0, server_default="0")
@@ -157,6 +162,7 @@ class TicketType(Base):
     __table_args__ = (
         CheckConstraint("cost >= 0", name="cost"),
         CheckConstraint("min_per_order BETWEEN 1 AND max_per_order", name="per_order"),
+        CheckConstraint("max_per_user >= min_per_order", name="max_per_user"),
         CheckConstraint("hold_minutes BETWEEN 1 AND 1440", name="hold_minutes"),
         CheckConstraint("sale_ends_at > sale_starts_at", name="sale_window"),
     )
@@ -208,4 +214,11 @@ class Ticket(Base):
             postgresql_where=sql("state = 'reserved'"),
         ),
         Index("ix_tickets_entry_id_state", "entry_id", "state"),
+        # what a person has of an event: asked at every claim
+        Index(
+            "ix_tickets_of_person",
+            "user_id",
+            "entry_id",
+            postgresql_where=sql("state IN ('reserved', 'confirmed', 'checked_in')"),
+        ),
     )

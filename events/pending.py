@@ -21,6 +21,7 @@ from events.offers import (
     sold_out_line,
 )
 from shared.contracts.protocols import SoldOut
+from shared.contracts.sale_rules import Mine
 from shared.contracts.states import TicketState
 from shared.database import Sessions, lock_user
 from shared.errors import AppError, Conflict, Invalid, NotFound
@@ -47,12 +48,14 @@ async def set_quantity(
 
     Raises what CalendarService.set_pending_quantity says; then nothing changed.
     """
-    offers = await lock_user_and_read_offers(session, {ticket_type_id}, user_id=user_id)
+    offers, mine = await lock_user_and_read_offers(session, {ticket_type_id}, user_id=user_id)
     if ticket_type_id not in offers:
         raise NotFound
     pending = await _lock_pending(session, user_id)
     before = len(pending.get(ticket_type_id, ()))
-    await _check(session, offers[ticket_type_id], pending, quantity, user_id=user_id, now=now)
+    await _check(
+        session, offers[ticket_type_id], mine[ticket_type_id], pending, quantity, user_id=user_id, now=now
+    )
     await _apply(session, offers[ticket_type_id], pending, quantity, user_id=user_id)
     return before
 
@@ -61,7 +64,7 @@ async def add(
     session: AsyncSession, *, user_id: UUID, entry_id: UUID, chosen: Mapping[UUID, int], now: datetime
 ) -> dict[UUID, AppError]:
     """Add chosen numbers of an entry's types to the cart; what cannot be added is answered by type."""
-    offers = await lock_user_and_read_offers(session, set(chosen), user_id=user_id)
+    offers, mine = await lock_user_and_read_offers(session, set(chosen), user_id=user_id)
     pending = await _lock_pending(session, user_id)
     refused: dict[UUID, AppError] = {}
     for type_id, number in sorted(chosen.items()):
@@ -71,7 +74,7 @@ async def add(
             continue
         quantity = len(pending.get(type_id, ())) + number
         try:
-            await _check(session, offer, pending, quantity, user_id=user_id, now=now)
+            await _check(session, offer, mine[type_id], pending, quantity, user_id=user_id, now=now)
         except AppError as error:
             refused[type_id] = error
         else:
@@ -142,11 +145,20 @@ async def _lock_pending(session: AsyncSession, user_id: UUID) -> Pending:
 
 
 async def _check(
-    session: AsyncSession, offer: Offer, pending: Pending, quantity: int, *, user_id: UUID, now: datetime
+    session: AsyncSession,
+    offer: Offer,
+    mine: Mine,
+    pending: Pending,
+    quantity: int,
+    *,
+    user_id: UUID,
+    now: datetime,
 ) -> None:
     before = len(pending.get(offer.ticket_type_id, ()))
     in_cart = sum(len(ids) for ids in pending.values())
     check_number(offer, quantity, before=before, in_cart=in_cart, now=now)
+    if quantity > before:  # of the event's other types in the cart the claim knows
+        check_person(offer, mine, quantity)
     if (
         quantity > before
         and is_short(offer, quantity)
@@ -182,6 +194,12 @@ def check_per_order(offer: Offer, number: int) -> None:
     if not offer.min_per_order <= number <= offer.max_per_order:
         rule = per_order_message(offer.min_per_order, offer.max_per_order, number)
         raise Invalid(f"{offer.entry_title}, {offer.name}: {rule}")
+
+
+def check_person(offer: Offer, mine: Mine, quantity: int) -> None:
+    """Raise Invalid where the buyer may not have so many more, counted over all their orders (spec: L2)."""
+    if reason := offer.limits.refusal(mine, of_type=quantity, of_entry=quantity):
+        raise Invalid(reason)
 
 
 def is_short(offer: Offer, quantity: int) -> bool:

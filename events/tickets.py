@@ -11,12 +11,22 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from events import stock
 from events.models import Entry, Ticket, TicketType
-from events.offers import OFFER_COLUMNS, Offer, add_own_holds, join_offer, read_offers, shortages
+from events.offers import (
+    OFFER_COLUMNS,
+    Offer,
+    add_own_holds,
+    join_offer,
+    personal_refusals,
+    read_offers,
+    shortages,
+    with_mine,
+)
 from events.pending import check_per_order
 from shared.contracts.dtos import counts_by_type
 from shared.contracts.protocols import Confirmation, SoldOut
+from shared.contracts.sale_rules import Mine
 from shared.contracts.states import EntryState, TicketState, sources_of
-from shared.errors import Conflict
+from shared.errors import Conflict, Invalid
 from shared.ids import new_door_code
 
 
@@ -37,23 +47,27 @@ async def claim(
     """`pending` → `reserved`, all or none, in two statements (spec: B8).
 
     Raises CartChanged where one of `ticket_ids` is not pending, Invalid where a type's smallest or largest number
-    is broken, SoldOut where tickets do not fit or are not on sale. Nothing is written before it is known that
-    everything fits: each leaves the transaction as it was.
+    or a limit for each person is broken, SoldOut where tickets do not fit or are not on sale. Nothing is written
+    before it is known that everything fits: each leaves the transaction as it was.
     """
-    conditions = [Ticket.user_id == user_id, sql("tickets.state = 'pending'")]
+    conditions: list[Any] = [Ticket.user_id == user_id, sql("tickets.state = 'pending'")]
     if page_id is not None:
         conditions.append(Ticket.page_id == page_id)
     if ticket_ids is not None:
         conditions.append(Ticket.id.in_(ticket_ids))
-    tickets = await _lock(session, *conditions)
+    rows = (await session.execute(_LOCKED_OFFERS_AND_MINE.where(*conditions))).all()
+    tickets = {row[0]: Offer(*row[1:-3]) for row in rows}
     if ticket_ids is not None and len(tickets) != len(set(ticket_ids)):
         raise CartChanged
     if not tickets:
         return
     offers = {offer.ticket_type_id: offer for offer in tickets.values()}
+    mine = {row[1]: Mine(*row[-3:]) for row in rows}
     wanted = counts_by_type(offer.ticket_type_id for offer in tickets.values())
     for type_id, number in wanted.items():
         check_per_order(offers[type_id], number)
+    for offer, reason in personal_refusals(offers, mine, wanted):
+        raise Invalid(f"{offer.entry_title}, {offer.name}: {reason}")
     if lines := shortages(offers, wanted, now=now):
         raise SoldOut(await add_own_holds(session, lines, offers, user_id=user_id))
     if not await stock.take(
@@ -164,6 +178,8 @@ _LOCKED_OFFERS = (
     .order_by(Ticket.id)
     .with_for_update(of=Ticket, key_share=True)
 )
+
+_LOCKED_OFFERS_AND_MINE = with_mine(_LOCKED_OFFERS, Ticket.user_id)
 
 
 async def _lock(session: AsyncSession, *conditions: ColumnElement[Any] | Any) -> dict[UUID, Offer]:

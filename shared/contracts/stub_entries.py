@@ -6,6 +6,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from shared.contracts.dtos import PageDTO, TicketDTO
+from shared.contracts.sale_rules import PersonalLimits
 from shared.contracts.states import EntryState, TicketState
 from shared.ids import new_id
 
@@ -22,6 +23,7 @@ class StubEntry:
     ends_at: datetime
     capacity: int | None
     state: EntryState
+    max_per_user: int | None = None
 
 
 @dataclass
@@ -31,14 +33,28 @@ class StubType:
     id: UUID
     entry: StubEntry
     name: str
-    cost: Decimal | None
-    capacity: int | None
-    min_per_order: int
-    max_per_order: int
-    sale_starts_at: datetime | None
-    sale_ends_at: datetime | None
-    hold_minutes: int | None
     position: int
+    cost: Decimal | None = Decimal(20)
+    capacity: int | None = None
+    min_per_order: int = 1
+    max_per_order: int = 10
+    max_per_user: int | None = None
+    sale_starts_at: datetime | None = None
+    sale_ends_at: datetime | None = None
+    hold_minutes: int | None = None
+
+    @property
+    def limits(self) -> PersonalLimits:
+        """How many tickets one person may have."""
+        return PersonalLimits(
+            self.max_per_user, self.entry.max_per_user, self.max_per_order, is_free=self.cost == 0
+        )
+
+    def sells(self, now: datetime) -> bool:
+        """Whether it is on sale."""
+        opens, closes = self.sale_starts_at or now, self.sale_ends_at or self.entry.ends_at
+        confirmed = self.entry.state is EntryState.CONFIRMED and self.cost is not None
+        return confirmed and opens <= now < min(closes, self.entry.ends_at)
 
 
 def stub_ticket(kind: StubType, user_id: UUID) -> TicketDTO:

@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.contracts.dtos import PageDTO, SoldOutLine, StockDifferenceDTO, TicketDTO, counts_by_type
 from shared.contracts.protocols import Confirmation, SoldOut
+from shared.contracts.sale_rules import Mine
 from shared.contracts.states import STOCK_STATES, EntryState, PageRole, TicketState
 from shared.contracts.stub_entries import StubEntry, StubType, stub_ticket
 from shared.errors import Conflict, Invalid, NotFound
@@ -66,30 +68,16 @@ class StubCalendarService:
         starts_at: datetime,
         capacity: int | None = None,
         state: EntryState = EntryState.CONFIRMED,
+        max_per_user: int | None = None,
     ) -> StubEntry:
         """An event of three hours."""
         slug = title.lower().replace(" ", "-")
         ends_at = starts_at + timedelta(hours=3)
-        return StubEntry(new_id(), page, title, slug, starts_at, ends_at, capacity, state)
+        return StubEntry(new_id(), page, title, slug, starts_at, ends_at, capacity, state, max_per_user)
 
-    def add_type(
-        self,
-        entry: StubEntry,
-        name: str = "Standard",
-        *,
-        cost: Decimal | None = Decimal(20),
-        capacity: int | None = None,
-        min_per_order: int = 1,
-        max_per_order: int = 10,
-        sale_starts_at: datetime | None = None,
-        sale_ends_at: datetime | None = None,
-        hold_minutes: int | None = None,
-    ) -> StubType:
-        """A ticket type; `cost` in major units, None = not for sale."""
-        limits, window = (min_per_order, max_per_order), (sale_starts_at, sale_ends_at)
-        made = StubType(
-            new_id(), entry, name, cost, capacity, *limits, *window, hold_minutes, position=len(self.types)
-        )
+    def add_type(self, entry: StubEntry, name: str = "Standard", **terms: Any) -> StubType:
+        """A ticket type; `terms` as StubType has them, `cost` in major units, None = not for sale."""
+        made = StubType(new_id(), entry, name, position=len(self.types), **terms)
         self.types[made.id] = made
         return made
 
@@ -173,6 +161,8 @@ class StubCalendarService:
             kind = self.types[type_id]
             if not kind.min_per_order <= number <= kind.max_per_order:
                 raise Invalid(f"{kind.name}: choose {kind.min_per_order} to {kind.max_per_order}.")
+        for type_id in wanted:
+            self._check_person(self.types[type_id], user_id, wanted)
         if lines := self._shortages(wanted, now, user_id):
             raise SoldOut(lines)
         for ticket in tickets:
@@ -330,11 +320,6 @@ class StubCalendarService:
             rooms.append(kind.entry.capacity - self._in_entry(kind.entry))
         return max(0, min(rooms)) if rooms else None
 
-    def _sells(self, kind: StubType, now: datetime) -> bool:
-        opens, closes = kind.sale_starts_at or now, kind.sale_ends_at or kind.entry.ends_at
-        confirmed = kind.entry.state is EntryState.CONFIRMED and kind.cost is not None
-        return confirmed and opens <= now < min(closes, kind.entry.ends_at)
-
     def _check(
         self, kind: StubType, user_id: UUID, before: int, in_cart: int, quantity: int, now: datetime
     ) -> None:
@@ -344,13 +329,24 @@ class StubCalendarService:
             raise Invalid(f"Choose {kind.min_per_order} to {kind.max_per_order}.")
         if quantity <= before:
             return
-        if not self._sells(kind, now):
+        if not kind.sells(now):
             raise Conflict("This is not on sale.")
         if in_cart - before + quantity > MAX_PENDING:
             raise Invalid(f"A cart holds at most {MAX_PENDING} tickets.")
+        self._check_person(kind, user_id, {kind.id: quantity})
         left = self._left(kind)
         if left is not None and quantity > left and not self._lapsed_holds(kind.entry, now):
             raise SoldOut([self._line(kind, quantity, now, user_id)])
+
+    def _check_person(self, kind: StubType, user_id: UUID, wanted: dict[UUID, int]) -> None:
+        own = self._find(
+            lambda t: (t.user_id, t.entry_id) == (user_id, kind.entry.id) and t.state in STOCK_STATES
+        )
+        of_type = [ticket.state for ticket in own if ticket.ticket_type_id == kind.id]
+        in_entry = sum(n for other, n in wanted.items() if self.types[other].entry is kind.entry)
+        mine = Mine(of_type.count(TicketState.RESERVED), len(of_type), len(own))
+        if reason := kind.limits.refusal(mine, of_type=wanted[kind.id], of_entry=in_entry):
+            raise Invalid(reason)
 
     def _lapsed_holds(self, entry: StubEntry, now: datetime) -> bool:
         return any(
@@ -367,12 +363,12 @@ class StubCalendarService:
             entry = kind.entry
             in_entry = sum(n for other, n in wanted.items() if self.types[other].entry is entry)
             entry_short = entry.capacity is not None and self._in_entry(entry) + in_entry > entry.capacity
-            if not self._sells(kind, now) or entry_short or (left is not None and number > left):
+            if not kind.sells(now) or entry_short or (left is not None and number > left):
                 lines.append(self._line(kind, number, now, user_id))
         return lines
 
     def _line(self, kind: StubType, wanted: int, now: datetime, user_id: UUID) -> SoldOutLine:
-        if not self._sells(kind, now):
+        if not kind.sells(now):
             return SoldOutLine(kind.id, kind.entry.title, kind.name, wanted, left=0, closed=True, yours=0)
         own = self._find(lambda t: t.user_id == user_id and t.state is TicketState.RESERVED)
         yours = sum(self._scarcest(kind) in (ticket.entry_id, ticket.ticket_type_id) for ticket in own)

@@ -30,6 +30,7 @@ class Terms:
     capacity: int | None = None
     min_per_order: int = 1
     max_per_order: int = 10
+    max_per_user: int | None = None
     sale_starts_at: datetime | None = None
     sale_ends_at: datetime | None = None
     hold_minutes: int | None = None
@@ -66,6 +67,7 @@ class Shop(ABC):
         capacity: int | None = None,
         state: EntryState = EntryState.CONFIRMED,
         title: str = "Event",
+        max_per_user: int | None = None,
     ) -> UUID:
         """An event of three hours."""
 
@@ -115,11 +117,19 @@ class SqlShop(Shop):
         capacity: int | None = None,
         state: EntryState = EntryState.CONFIRMED,
         title: str = "Event",
+        max_per_user: int | None = None,
     ) -> UUID:
         async with self.sessions.begin() as session:
             page = await session.get_one(Page, page_id)
             entry = await event_rows.add_entry(
-                session, page, title.lower(), starts_at=starts_at, capacity=capacity, state=state, title=title
+                session,
+                page,
+                title.lower(),
+                starts_at=starts_at,
+                capacity=capacity,
+                state=state,
+                title=title,
+                max_per_user=max_per_user,
             )
             return entry.id
 
@@ -135,6 +145,7 @@ class SqlShop(Shop):
                 cost=None if terms.cost is None else to_minor(terms.cost, page.currency),
                 min_per_order=terms.min_per_order,
                 max_per_order=terms.max_per_order,
+                max_per_user=terms.max_per_user,
                 sale_starts_at=terms.sale_starts_at,
                 sale_ends_at=terms.sale_ends_at,
                 hold_minutes=terms.hold_minutes,
@@ -180,9 +191,15 @@ class StubShop(Shop):
         capacity: int | None = None,
         state: EntryState = EntryState.CONFIRMED,
         title: str = "Event",
+        max_per_user: int | None = None,
     ) -> UUID:
         made = self.stub.add_entry(
-            self.stub.pages[page_id], title, starts_at=starts_at, capacity=capacity, state=state
+            self.stub.pages[page_id],
+            title,
+            starts_at=starts_at,
+            capacity=capacity,
+            state=state,
+            max_per_user=max_per_user,
         )
         self.entries[made.id] = made
         return made.id

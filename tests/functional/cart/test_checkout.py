@@ -363,7 +363,7 @@ async def test_the_shortest_hold_counts(world: World) -> None:
 
 async def test_unfinished_checkouts_are_limited(world: World) -> None:
     """Each holds stock without having paid."""
-    kind = await world.sell()
+    kind = await world.sell(max_per_order=20)
     user_id = await world.buyer()
     for _ in range(10):
         await world.put(user_id, kind, 1)

@@ -1,0 +1,48 @@
+"""Rules of selling that the SQL service and the stub share: pure, on numbers (spec: B3, L2)."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Mine:
+    """What a buyer has of an event already, whatever order it is in; what is in the cart does not count."""
+
+    held_of_type: int = 0
+    """Reserved, and not paid for yet: by an unfinished checkout, or by money on its way."""
+    all_of_type: int = 0
+    """Those, and what is theirs for good."""
+    all_of_entry: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PersonalLimits:
+    """How many tickets one person may have; None = no limit of its own."""
+
+    of_type: int | None
+    of_entry: int | None
+    per_order: int
+    """Also how many may wait for payment at a time, and how many free ones a person may have, without a limit above."""
+    is_free: bool
+
+    def refusal(self, mine: Mine, *, of_type: int, of_entry: int) -> str:
+        """Why a buyer can't have so many more of a type, and of its event, in words; '' where they can.
+
+        Counted over all orders of a person: a limit on each order is none, since the next order begins anew.
+        """
+        largest = self.of_type if self.of_type is not None or not self.is_free else self.per_order
+        if largest is not None and mine.all_of_type + of_type > largest:
+            return f"At most {largest} of these for each person; {_has(mine.all_of_type)}."
+        if self.of_entry is not None and mine.all_of_entry + of_entry > self.of_entry:
+            return (
+                f"At most {self.of_entry} tickets of this event for each person; {_has(mine.all_of_entry)}."
+            )
+        if mine.held_of_type + of_type > self.per_order:
+            return (
+                f"At most {self.per_order} of these can wait for payment at a time, and {mine.held_of_type} "
+                f"{'does' if mine.held_of_type == 1 else 'do'}. Pay for those first, or end that checkout."
+            )
+        return ""
+
+
+def _has(number: int) -> str:
+    return f"you have {number} already" if number else "you have none yet"
