@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Protocol
 
-from cart import cancelled_entries
+from cart import cancelled_entries, complete
 from cart.books import keeping
 from cart.operator import health
 from cart.operator.checks import CheckSweep
@@ -14,6 +14,7 @@ from cart.service import SqlCartService
 from cart.till import Till
 from cart.webhooks import inbox
 from shared.database import Sessions
+from shared.seldom import Seldom
 from shared.web import Sweep, Tillgate
 
 
@@ -34,6 +35,7 @@ def init_app(app: Tillgate) -> None:
     from cart.webhooks import routes as webhook_routes  # noqa: F401
 
     app.services.cart = SqlCartService(app.services, app.settings.public_url)
+    app.extensions["orders_asked"] = Seldom(complete.ASKED_TIMES, complete.ASKED_WITHIN)
     app.register_blueprint(routes.blueprint)
     app.context_processor(routes.add_badge)
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cart import attempts, orders
+from cart import attempts, cooldown, orders
 from cart.models import CheckoutAttempt, Order, OrderLine
 from cart.quote import CartChanged, EmptyCart, Quote, fingerprint, quotes
 from cart.release import release
@@ -32,7 +32,7 @@ LOOKED_AT, RELEASED_AT_ONCE = (
     100,
     5,
 )  # lapsed orders of a short pool; each release is a call that the buyer waits for
-MAX_OPEN_ORDERS = 10  # each holds stock without having paid
+MAX_OPEN_ORDERS = 10  # each holds stock without having paid, or by a payment that may still fail
 
 
 class SessionExpired(AppError):
@@ -80,7 +80,7 @@ async def start(
     `seen` is the fingerprint of what the buyer saw. The same cart sent twice gives the same orders.
     `chosen`: so many new tickets of these types alone, the cart left as it is; `seen` is then the form's own mark.
     Raises EmptyCart, CartChanged, NotChargeable, Invalid (more of a type than one order may hold), SoldOut,
-    TooManyOpenOrders; then nothing was written.
+    TooManyOpenOrders, HoldTooSoon; then nothing was written.
     """
 
     async def reserve() -> list[UUID]:
@@ -109,7 +109,9 @@ async def _reserve(
     chosen: Mapping[UUID, int] | None,
 ) -> list[UUID]:
     buyer = await orders.lock_buyer(session, user_id, livemode=till.payments.livemode)
-    live = await orders.live_orders(session, user_id, fingerprint=seen)
+    live, ended = await orders.orders_at_checkout(
+        session, user_id, fingerprint=seen, ended_since=now - cooldown.REMEMBERED
+    )
     if same := [order for order in live if order.fingerprint == seen]:
         return [order.id for order in orders.by_deadline(same)]
     if chosen:
@@ -118,6 +120,8 @@ async def _reserve(
         summary = await _seen_cart(session, till.calendar, user_id, page_id, seen=seen)
     if len(live) >= MAX_OPEN_ORDERS:
         raise TooManyOpenOrders
+    titles = {line.entry_id: line.name for line in summary.lines if line.entry_id is not None}
+    await cooldown.refuse_too_soon(session, ended, titles, now=now)
     made = [
         await _place(session, till, quote, user_id=user_id, email=buyer.email, seen=seen, now=now)
         for quote in quotes(summary)
@@ -337,7 +341,7 @@ async def extend(
 ) -> datetime:
     """Hold an own order's tickets once more, for as long as the first time; returns the new end (UTC) (spec: H10).
 
-    Raises NotFound, NotExtended where the order is no longer held or was extended before.
+    Raises NotFound, NotExtended where the order is no longer held, was extended before, or the event runs short.
     """
     order = await orders.lock_order(session, order_id)
     if order is None or order.user_id != user_id:
@@ -349,8 +353,11 @@ async def extend(
     if order.extensions:
         raise NotExtended("You have already extended the time for this order; it can be done once.")
     until = order.reserved_until + timedelta(minutes=order.hold_minutes)
+    if not await till.calendar.extend_hold(session, order_id, reserved_until=until):
+        raise NotExtended(
+            "Few tickets are left and others may be waiting, so the time can't be extended now."
+        )
     order.reserved_until, order.extensions = until, 1
-    await till.calendar.hold_tickets_until(session, order_id, reserved_until=until)
     await audit.record(
         session, at=now, actor=f"user:{user_id}", subject="order", subject_id=order_id, what="extended",
         after={"reserved_until": until.isoformat()},

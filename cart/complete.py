@@ -1,11 +1,16 @@
 """Coming back from Stripe's page, or going there again: the session is retrieved first (spec: C2–C4)."""
 
-from datetime import datetime
+import re
+from datetime import datetime, timedelta
+from typing import cast
 from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart import attempts, orders
 from cart.checkout import Handover, SessionExpired
-from cart.models import CheckoutAttempt, Order
+from cart.models import CheckoutAttempt
 from cart.order_page import OrderView, order_view
 from cart.settle import Settled, settle
 from cart.till import Till
@@ -14,6 +19,12 @@ from shared.contracts.facts import SessionFacts
 from shared.contracts.states import OrderState
 from shared.database import Sessions, retrying
 from shared.errors import AppError, NotFound
+from shared.seldom import Seldom
+
+SESSION_ID = re.compile(r"cs_(test|live)_[A-Za-z0-9]{1,58}")
+"""At most 66 characters (Stripe's OpenAPI document)."""
+ASKED_TIMES, ASKED_WITHIN = 20, timedelta(seconds=15)
+"""How often Stripe is asked about one order because somebody has come back: a person never reaches it, a loop does."""
 
 
 class NotComplete(AppError):
@@ -32,9 +43,10 @@ async def continue_session(
     it says instead is settled first, so that the page shows it when it is refreshed.
     """
     async with sessions.reading() as session:
-        attempt = await attempts.attempt_of_session(session, session_id)
-        if attempt is None:
+        known = await attempts.attempt_of_session(session, session_id)
+        if known is None:
             raise NotFound
+        attempt, _ = known
         order = await orders.own_order(session, attempt.order_id, user_id=user_id)
     facts = await till.payments.retrieve_session(session_id, stripe_account=attempt.stripe_account)
     if facts is None:
@@ -56,21 +68,29 @@ async def continue_session(
 
 
 async def complete(
-    sessions: Sessions, till: Till, *, session_id: str, order_hint: UUID | None, now: datetime
+    sessions: Sessions,
+    till: Till,
+    asked: Seldom,
+    *,
+    session_id: str,
+    order_hint: UUID | None,
+    now: datetime,
 ) -> UUID:
     """Settle what a returning buyer brings; returns the order's id (spec: C3).
 
-    `order_hint` only tells which Stripe account to ask where the session's id was never stored.
-    Raises NotFound where Stripe does not know the session, it is not complete, or it is not ours. A stranger's guess
-    costs no call: Stripe is asked only about a session or an order that we know.
+    Raises NotFound where Stripe does not know the session, it is not complete, or it is not ours. Stripe is asked only
+    about a session that can be one, of an order that we know and that is not paid yet, and seldom (spec: L9).
     """
-    async with sessions.reading() as session:
-        attempt = await attempts.attempt_of_session(session, session_id)
-        hinted = await session.get(Order, order_hint) if attempt is None and order_hint else None
-    known = attempt or hinted
-    if known is None:
+    if not SESSION_ID.fullmatch(session_id):
         raise NotFound
-    facts = await till.payments.retrieve_session(session_id, stripe_account=known.stripe_account)
+    async with sessions.reading() as session:
+        known = await attempts.attempt_of_session(session, session_id)
+        account = known[0].stripe_account if known else await _account_of(session, order_hint)
+    if known is not None and known[1] is OrderState.PAID and known[0].state == "complete":
+        return known[0].order_id
+    if account is None or not asked.may(known[0].order_id if known else order_hint, now):
+        raise NotFound
+    facts = await till.payments.retrieve_session(session_id, stripe_account=account)
     if facts is None or facts.status != "complete":
         raise NotFound
     settled = await settle_at_once(sessions, till, facts, now=now)
@@ -82,14 +102,29 @@ async def complete(
     return order_id
 
 
-async def check(sessions: Sessions, till: Till, *, order_id: UUID, user_id: UUID, now: datetime) -> OrderView:
+async def _account_of(session: AsyncSession, order_id: UUID | None) -> str | None:
+    """The Stripe account to ask about a session whose id was never stored: of an order with an attempt in flight."""
+    if order_id is None:
+        return None
+    unanswered = select(CheckoutAttempt.stripe_account).where(
+        CheckoutAttempt.order_id == order_id, CheckoutAttempt.session_id.is_(None)
+    )
+    return cast("str | None", await session.scalar(unanswered.limit(1)))
+
+
+async def check(
+    sessions: Sessions, till: Till, asked: Seldom, *, order_id: UUID, user_id: UUID, now: datetime
+) -> OrderView:
     """An own order to be shown, brought up to date first if it is still pending; the same on every visit (spec: C4).
 
-    Raises NotFound for another's order, NotComplete where the checkout has not been completed.
+    Raises NotFound for another's order, NotComplete where the checkout has not been completed; who reloads the page
+    within seconds gets the same answer without another call to Stripe (spec: L9).
     """
     view = await _read_view(sessions, till, order_id=order_id, user_id=user_id)
     if view.order.state != OrderState.PENDING:
         return view
+    if not asked.may(order_id, now):
+        raise NotComplete
     await _ask_and_settle(sessions, till, view.attempt, now=now)
     return await _read_view(sessions, till, order_id=order_id, user_id=user_id)
 

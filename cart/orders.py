@@ -20,6 +20,8 @@ from shared.identity.models import User
 from shared.ids import new_id, new_order_number
 
 LIVE = (OrderState.PENDING, OrderState.PROCESSING, OrderState.PAID)
+UNPAID = (OrderState.PENDING, OrderState.PROCESSING)
+ENDED_UNPAID = (OrderState.EXPIRED, OrderState.CANCELLED)
 CLOSED = (OrderState.PAID, OrderState.FAILED, OrderState.EXPIRED, OrderState.CANCELLED)
 
 _ASKED_FOR = aliased(Order)
@@ -162,15 +164,22 @@ async def orders_of_user(session: AsyncSession, user_id: UUID, *, limit: int = 1
     return list(rows)
 
 
-async def live_orders(session: AsyncSession, user_id: UUID, *, fingerprint: str) -> list[Order]:
-    """A user's unfinished checkouts, and the orders that this very cart has already become, oldest first."""
+async def orders_at_checkout(
+    session: AsyncSession, user_id: UUID, *, fingerprint: str, ended_since: datetime
+) -> tuple[list[Order], list[Order]]:
+    """A user's unpaid orders with those that this very cart has become; and those that ended unpaid; oldest first."""
     of_cart = and_(Order.fingerprint == fingerprint, Order.state.in_(LIVE))
+    ended = and_(Order.state.in_(ENDED_UNPAID), Order.closed_at > ended_since)
     rows = await session.scalars(
         select(Order)
-        .where(Order.user_id == user_id, or_(of_cart, Order.state == OrderState.PENDING))
+        .where(Order.user_id == user_id, or_(of_cart, Order.state.in_(UNPAID), ended))
         .order_by(Order.created_at, Order.id)
     )
-    return list(rows)
+    found = list(rows)
+    return (
+        [order for order in found if order.state in LIVE],
+        [order for order in found if order.state not in LIVE],
+    )
 
 
 def by_deadline(found: Sequence[Order]) -> list[Order]:

@@ -1,6 +1,7 @@
 """The buyer's pages: cart, checkout, orders. A route parses, calls one function, renders."""
 
 from datetime import timedelta
+from typing import cast
 from uuid import UUID
 
 from quart import Blueprint, flash, g, jsonify, render_template, request
@@ -22,6 +23,7 @@ from shared.errors import AppError, Conflict, Invalid, NotFound
 from shared.identity.guard import current_user, require_user
 from shared.ids import parse_id, parse_ids
 from shared.money import whole
+from shared.seldom import Seldom
 from shared.web import db_session, now, see_other, shop, wants_fragment, wants_json
 
 blueprint = Blueprint("cart", __name__)
@@ -218,6 +220,7 @@ async def complete_checkout() -> ResponseReturnValue:
     order_id = await complete.complete(
         sessions,
         till(),
+        _asked(),
         session_id=request.args.get("session_id", ""),
         order_hint=parse_id(request.args.get("order", "")),
         now=now(),
@@ -250,9 +253,14 @@ async def confirmation(order_id: UUID) -> ResponseReturnValue:
     """You are in: shown any number of times with the same effect (spec: C4)."""
     user = await require_user()
     view = await complete.check(
-        shop().database.sessions, till(), order_id=order_id, user_id=user.id, now=now()
+        shop().database.sessions, till(), _asked(), order_id=order_id, user_id=user.id, now=now()
     )
     return await _render_order("cart/confirmation.html", view)
+
+
+def _asked() -> Seldom:
+    """Which orders Stripe was asked about just now, because their buyers had come back."""
+    return cast("Seldom", shop().extensions["orders_asked"])
 
 
 async def _show_order(order_id: UUID, *, status: int = 200, notice: str = "") -> ResponseReturnValue:

@@ -79,6 +79,10 @@ class SqlCalendarService:
         """See CalendarService."""
         await tickets.hold_until(session, order_id, reserved_until=reserved_until)
 
+    async def extend_hold(self, session: AsyncSession, order_id: UUID, *, reserved_until: datetime) -> bool:
+        """See CalendarService."""
+        return await tickets.extend(session, order_id, reserved_until=reserved_until)
+
     async def cancel_tickets(
         self, session: AsyncSession, order_id: UUID, *, ticket_ids: Sequence[UUID]
     ) -> list[UUID]:

@@ -152,6 +152,22 @@ async def hold_until(session: AsyncSession, order_id: UUID, *, reserved_until: d
     )
 
 
+# `runs_short` of shared/contracts/sale_rules.py, in SQL
+_EXTEND = sql("""
+WITH held AS (SELECT id, ticket_type_id FROM tickets WHERE order_id = :order_id AND state = 'reserved')
+UPDATE tickets SET reserved_until = :until WHERE id IN (SELECT id FROM held) AND NOT EXISTS (
+    SELECT FROM held JOIN ticket_types k ON k.id = held.ticket_type_id JOIN entries e ON e.id = k.entry_id
+    JOIN pools p ON p.id IN (k.pool_id, e.pool_id) WHERE (p.capacity - p.allocated) * 10 < p.capacity
+) RETURNING id
+""")
+
+
+async def extend(session: AsyncSession, order_id: UUID, *, reserved_until: datetime) -> bool:
+    """Move the hold of an order's reserved tickets (UTC), unless what they are of runs short; whether it was moved."""
+    moved = await session.execute(_EXTEND, {"order_id": order_id, "until": reserved_until})
+    return bool(moved.all())
+
+
 async def lapsed_orders(
     session: AsyncSession, *, ticket_type_ids: Sequence[UUID], now: datetime, limit: int
 ) -> list[UUID]:

@@ -138,6 +138,10 @@ class CalendarService(Protocol):
     ) -> None:
         """Move the hold of an order's reserved tickets (UTC); None = no clock, while money is on its way."""
 
+    async def extend_hold(self, session: AsyncSession, order_id: UUID, *, reserved_until: datetime) -> bool:
+        """The same to give a buyer more time; False, and nothing changes, where less than a tenth of a type or of its
+        event is left (spec: L2)."""
+
     async def cancel_tickets(
         self, session: AsyncSession, order_id: UUID, *, ticket_ids: Sequence[UUID]
     ) -> list[UUID]:

@@ -3,6 +3,11 @@
 from dataclasses import dataclass
 
 
+def runs_short(capacity: int | None, allocated: int) -> bool:
+    """Whether less than a tenth is left: then no hold is extended, since others wait for what it may give back."""
+    return capacity is not None and (capacity - allocated) * 10 < capacity
+
+
 @dataclass(frozen=True, slots=True)
 class Mine:
     """What a buyer has of an event already, whatever order it is in; what is in the cart does not count."""

@@ -7,7 +7,6 @@ that rolls back keeps what the stub did.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -15,9 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.contracts.dtos import PageDTO, SoldOutLine, StockDifferenceDTO, TicketDTO, counts_by_type
 from shared.contracts.protocols import Confirmation, SoldOut
-from shared.contracts.sale_rules import Mine
-from shared.contracts.states import STOCK_STATES, EntryState, PageRole, TicketState
+from shared.contracts.sale_rules import Mine, runs_short
+from shared.contracts.states import STOCK_STATES, EntryState, TicketState
 from shared.contracts.stub_entries import StubEntry, StubType, stub_ticket
+from shared.contracts.stub_pages import StubPages
 from shared.errors import Conflict, Invalid, NotFound
 from shared.ids import new_door_code, new_id
 
@@ -25,40 +25,11 @@ MAX_PENDING = 50
 
 
 @dataclass
-class StubCalendarService:
+class StubCalendarService(StubPages):
     """Implements `CalendarService` in memory. Fill it with `add_page`, `add_entry` and `add_type`."""
 
-    pages: dict[UUID, PageDTO] = field(default_factory=dict)
     types: dict[UUID, StubType] = field(default_factory=dict)
     tickets: dict[UUID, TicketDTO] = field(default_factory=dict)
-    members: list[tuple[UUID, UUID, PageRole]] = field(default_factory=list)
-    """User, page, role."""
-
-    def add_page(
-        self,
-        slug: str = "stub-page",
-        *,
-        name: str = "Stub Page",
-        currency: str = "EUR",
-        time_zone: str = "Europe/Vienna",
-        hold_minutes: int = 30,
-        stripe_account: str = "",
-        delayed_methods: bool = False,
-    ) -> PageDTO:
-        """A page to sell on."""
-        page = PageDTO(
-            new_id(),
-            slug,
-            name,
-            currency,
-            time_zone,
-            hold_minutes,
-            stripe_account,
-            delayed_methods,
-            "#8a3b12",
-        )
-        self.pages[page.id] = page
-        return page
 
     def add_entry(
         self,
@@ -194,6 +165,16 @@ class StubCalendarService:
         for ticket in self._find(lambda t: t.order_id == order_id and t.state is TicketState.RESERVED):
             self._set(ticket, reserved_until=reserved_until)
 
+    async def extend_hold(self, session: AsyncSession, order_id: UUID, *, reserved_until: datetime) -> bool:
+        """See CalendarService."""
+        held = self._find(lambda t: t.order_id == order_id and t.state is TicketState.RESERVED)
+        kinds = [self.types[ticket.ticket_type_id] for ticket in held]
+        of_types = any(runs_short(kind.capacity, self.allocated(kind)) for kind in kinds)
+        if of_types or any(runs_short(kind.entry.capacity, self._in_entry(kind.entry)) for kind in kinds):
+            return False
+        await self.hold_tickets_until(session, order_id, reserved_until=reserved_until)
+        return bool(held)
+
     async def cancel_tickets(
         self, session: AsyncSession, order_id: UUID, *, ticket_ids: Sequence[UUID]
     ) -> list[UUID]:
@@ -253,27 +234,6 @@ class StubCalendarService:
             if ticket.order_id is not None and until is not None and until < now:
                 oldest[ticket.order_id] = min(until, oldest.get(ticket.order_id, until))
         return sorted(oldest, key=lambda order_id: (oldest[order_id], order_id))[:limit]
-
-    async def get_pages(self, _session: AsyncSession, page_ids: Sequence[UUID]) -> dict[UUID, PageDTO]:
-        """See CalendarService."""
-        return {page_id: self.pages[page_id] for page_id in page_ids if page_id in self.pages}
-
-    async def get_page_by_slug(self, _session: AsyncSession, slug: str) -> PageDTO | None:
-        """See CalendarService."""
-        return next((page for page in self.pages.values() if page.slug == slug), None)
-
-    async def pages_of_member(
-        self, _session: AsyncSession, *, user_id: UUID
-    ) -> list[tuple[PageDTO, PageRole]]:
-        """See CalendarService."""
-        mine = [(self.pages[page], role) for user, page, role in self.members if user == user_id]
-        return sorted(mine, key=lambda pair: (pair[0].name, pair[0].id))
-
-    async def members_of_pages(
-        self, _session: AsyncSession, page_ids: Sequence[UUID]
-    ) -> list[tuple[UUID, UUID, PageRole]]:
-        """See CalendarService."""
-        return sorted((page, user, role) for user, page, role in self.members if page in page_ids)
 
     async def orders_by_ticket_code(self, _session: AsyncSession, *, page_id: UUID, code: str) -> list[UUID]:
         """See CalendarService."""

@@ -125,14 +125,16 @@ async def test_ten_submits_would_be_told_apart(world: World, monkeypatch: pytest
     seen = await world.seen(user_id)
     both_have_looked = asyncio.Barrier(2)
 
-    async def look(session: AsyncSession, user_id: UUID, *, fingerprint: str) -> list[Order]:
-        found = await live_orders(session, user_id, fingerprint=fingerprint)
+    async def look(
+        session: AsyncSession, user_id: UUID, *, fingerprint: str, ended_since: datetime
+    ) -> tuple[list[Order], list[Order]]:
+        found = await at_checkout(session, user_id, fingerprint=fingerprint, ended_since=ended_since)
         await both_have_looked.wait()
         return found
 
-    live_orders = orders.live_orders
+    at_checkout = orders.orders_at_checkout
     monkeypatch.setattr(orders, "user_lock", lambda _user_id: literal(None))
-    monkeypatch.setattr(orders, "live_orders", look)
+    monkeypatch.setattr(orders, "orders_at_checkout", look)
     answers = await asyncio.gather(
         *(world.start(user_id, seen=seen) for _ in range(2)), return_exceptions=True
     )
