@@ -17,8 +17,9 @@ from structlog.typing import EventDict, ExcInfo, Processor
 
 from shared.settings import Settings
 
-# C0 and C1 with DEL, the line separators, and what turns the direction of a text round
-CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+# C0 and C1 with DEL, the line separators, what turns the direction of a text round, and halves of a character: of the
+# last, no JSON can be written, and the line about a failure would be one itself
+CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def configure(settings: Settings) -> None:
@@ -46,10 +47,16 @@ def configure(settings: Settings) -> None:
 
 def write_out_controls(_logger: object, _method: str, event: EventDict, *, kept: str = "") -> EventDict:
     """A processor: every text of a line with its control characters as escapes; `kept` ones may stay in its name."""
-    for name, value in event.items():
-        if isinstance(value, str):
-            event[name] = written_out(value, kept=kept if name == "event" else "")
-    return event
+    return {name: _each(value, kept if name == "event" else "") for name, value in event.items()}
+
+
+def _each(value: object, kept: str = "") -> object:
+    """A value with all its texts written out; a traceback for a machine is a list of dicts."""
+    if isinstance(value, str):
+        return written_out(value, kept=kept)
+    if isinstance(value, dict):
+        return {name: _each(part) for name, part in value.items()}
+    return [_each(part) for part in value] if isinstance(value, list) else value
 
 
 def written_out(text: str, *, kept: str = "") -> str:

@@ -26,7 +26,7 @@ from shared.settings import Settings
 log = structlog.get_logger()
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-LONGEST_FILE_NAME = 200
+LONGEST_FILE_NAME = 200  # bytes: a file system counts those, and takes 255
 
 Sweep = Callable[[datetime], Awaitable[int]]
 """Does the due work of one kind; takes the time, returns how many rows it handled."""
@@ -61,7 +61,7 @@ class Tillgate(Quart):
 
     async def send_static_file(self, filename: str) -> Response:
         """A file of ours. Raises NotFound, for a name too that no file system takes."""
-        if len(filename) > LONGEST_FILE_NAME or not filename.isprintable():
+        if len(filename.encode(errors="replace")) > LONGEST_FILE_NAME or not filename.isprintable():
             raise NotFound
         return await super().send_static_file(filename)
 
