@@ -86,7 +86,7 @@ async def add_all(
     session: AsyncSession, *, user_id: UUID, chosen: Mapping[UUID, int], now: datetime
 ) -> list[UUID]:
     """Add chosen numbers of types to the cart; the ids of the tickets added. Raises at the first that cannot be."""
-    offers = await lock_user_and_read_offers(session, set(chosen), user_id=user_id)
+    offers, mine = await lock_user_and_read_offers(session, set(chosen), user_id=user_id)
     pending = await _lock_pending(session, user_id)
     added: list[UUID] = []
     for type_id, number in sorted(chosen.items()):
@@ -94,7 +94,7 @@ async def add_all(
             raise NotFound
         before = len(pending.get(type_id, ()))
         quantity = before + number
-        await _check(session, offers[type_id], pending, quantity, user_id=user_id, now=now)
+        await _check(session, offers[type_id], mine[type_id], pending, quantity, user_id=user_id, now=now)
         await _apply(session, offers[type_id], pending, quantity, user_id=user_id)
         added += pending[type_id][before:]
     return added

@@ -30,6 +30,7 @@ from shared.contracts.facts import (
     SessionFacts,
     TransactionFacts,
 )
+from shared.contracts.sale_rules import describe_shortage
 from shared.contracts.states import PageRole
 from shared.database import Sessions
 from shared.errors import AppError
@@ -48,21 +49,6 @@ class SoldOut(AppError):
             details={"lines": [describe_shortage(line) for line in lines]},
         )
         self.lines = tuple(lines)
-
-
-def describe_shortage(line: SoldOutLine) -> str:
-    """One sentence for the buyer about a line that could not be claimed."""
-    name = f"{line.entry_title}, {line.ticket_type_name}"
-    if line.closed:
-        return f"{name}: no longer on sale."
-    if line.yours:
-        held = (
-            f"{line.yours} {'is' if line.yours == 1 else 'are'} held for you by an unfinished order of yours"
-        )
-        return f"{name}: {held}, and {line.left or 'no'} more can be had."
-    if line.left <= 0:
-        return f"{name}: sold out. It may come free again if another buyer does not pay."
-    return f"{name}: only {line.left} left, you chose {line.wanted}."
 
 
 class Confirmation(StrEnum):

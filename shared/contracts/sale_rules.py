@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from shared.contracts.dtos import SoldOutLine
+
 
 def runs_short(capacity: int | None, allocated: int) -> bool:
     """Whether less than a tenth is left: then no hold is extended, since others wait for what it may give back."""
@@ -51,3 +53,18 @@ class PersonalLimits:
 
 def _has(number: int) -> str:
     return f"you have {number} already" if number else "you have none yet"
+
+
+def describe_shortage(line: SoldOutLine) -> str:
+    """One sentence for the buyer about a line that could not be claimed."""
+    name = f"{line.entry_title}, {line.ticket_type_name}"
+    if line.closed:
+        return f"{name}: no longer on sale."
+    if line.yours:
+        held = (
+            f"{line.yours} {'is' if line.yours == 1 else 'are'} held for you by an unfinished order of yours"
+        )
+        return f"{name}: {held}, and {line.left or 'no'} more can be had."
+    if line.left <= 0:
+        return f"{name}: sold out. It may come free again if another buyer does not pay."
+    return f"{name}: only {line.left} left, you chose {line.wanted}."
