@@ -58,6 +58,7 @@ def init_app(app: Tillgate) -> None:
     app.sweeps.update(
         lapsed_orders=due(release_lapsed),
         webhooks=due(inbox.process_left_over),
+        webhook_refusals=due(inbox.forget_refusals),
         refunds=due(sending.send_due),
         cancelled_entries=due(cancelled_entries.unwind),
         books=due(keeping.post_new),

@@ -270,10 +270,16 @@ class WebhookEvent(Base):
 
 
 class WebhookRefusal(Base):
-    """A call to the webhook that was not Stripe's, or not readable: counted, never acted on."""
+    """Calls to the webhook that were not Stripe's, or not readable: counted by the minute, never acted on."""
 
     __tablename__ = "webhook_refusals"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     at: Mapped[datetime] = mapped_column(index=True)
+    """The minute (UTC): whoever calls all the time makes one row of it."""
     reason: Mapped[str]
+    ours: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    """Whether the body names this installation, as Stripe's events about our objects do and no stranger's can."""
+    count: Mapped[int] = mapped_column(default=1, server_default="1")
+
+    __table_args__ = (UniqueConstraint("at", "reason", "ours"),)

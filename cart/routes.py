@@ -24,7 +24,7 @@ from shared.identity.guard import current_user, require_user
 from shared.ids import parse_id, parse_ids
 from shared.money import whole
 from shared.seldom import Seldom
-from shared.web import db_session, now, see_other, shop, wants_fragment, wants_json
+from shared.web import count_cart_change, db_session, now, see_other, shop, wants_fragment, wants_json
 
 blueprint = Blueprint("cart", __name__)
 
@@ -100,6 +100,7 @@ async def mini() -> ResponseReturnValue:
 async def change_lines() -> ResponseReturnValue:
     """Change the number of a line (0 removes it), or empty the cart or a page's part of it."""
     user = await require_user()
+    count_cart_change(user.id)
     form = await request.form
     calendar = shop().services.calendar
     if form.get("action") == "empty":

@@ -20,9 +20,12 @@ def init_app(app: "Tillgate") -> None:
     async def pending_tickets(now: datetime) -> int:
         return await pending.tidy(app.database.sessions, now=now)
 
+    async def removed_tickets(now: datetime) -> int:
+        return await pending.forget_removed(app.database.sessions, now=now)
+
     app.services.calendar = SqlCalendarService()
     app.extensions["catalogue"] = Catalogue(app.database)
-    app.sweeps["pending_tickets"] = pending_tickets
+    app.sweeps.update(pending_tickets=pending_tickets, removed_tickets=removed_tickets)
     app.figures["tickets"] = Figures("Tickets by state.", "state", tickets_by_state)
     app.register_blueprint(routes.blueprint)
     on_sign_in(app, keeping.put_into_cart)

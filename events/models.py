@@ -214,6 +214,7 @@ class Ticket(Base):
             postgresql_where=sql("state = 'reserved'"),
         ),
         Index("ix_tickets_entry_id_state", "entry_id", "state"),
+        Index("ix_tickets_removed", "created_at", postgresql_where=sql("state = 'removed'")),
         # what a person has of an event: asked at every claim
         Index(
             "ix_tickets_of_person",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -30,6 +30,7 @@ from shared.ids import new_id
 MAX_PENDING = 50
 KEPT_FOR = timedelta(days=7)
 SWEEP_BATCH = 500
+REMOVED_KEPT_FOR, REMOVED_BATCH = timedelta(days=1), 10_000
 
 REFUSALS = {
     SaleState.NOT_YET: "The sale has not begun yet.",
@@ -127,6 +128,18 @@ async def tidy(sessions: Sessions, *, now: datetime) -> int:
         ids = (await session.scalars(old.limit(SWEEP_BATCH).with_for_update(skip_locked=True))).all()
         await _remove(session, list(ids))
     return len(ids)
+
+
+async def forget_removed(sessions: Sessions, *, now: datetime) -> int:
+    """The sweep `removed_tickets`: what was taken out of a cart leaves no row for long; how many went (spec: L5).
+
+    No order needs them: what an order had is in its lines, and a removed ticket can't be claimed again.
+    """
+    async with sessions.begin() as session:
+        old = select(Ticket.id).where(sql("state = 'removed'"), Ticket.created_at < now - REMOVED_KEPT_FOR)
+        batch = old.limit(REMOVED_BATCH).with_for_update(skip_locked=True)
+        gone = delete(Ticket).where(Ticket.id.in_(batch)).returning(Ticket.id)
+        return len((await session.execute(gone)).all())
 
 
 async def _lock_pending(session: AsyncSession, user_id: UUID) -> Pending:

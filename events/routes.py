@@ -22,7 +22,7 @@ from shared.contracts.states import OPENING_STATES, TicketState
 from shared.errors import Conflict, Invalid, NotFound
 from shared.identity.guard import current_user
 from shared.ids import new_id, parse_id
-from shared.web import db_session, now, see_other, shop, wants_fragment
+from shared.web import count_cart_change, db_session, now, see_other, shop, wants_fragment
 
 blueprint = Blueprint("events", __name__)
 
@@ -95,6 +95,7 @@ async def buy(page: str, entry: str) -> ResponseReturnValue:
     if user is None:
         choices.check_choice(chosen, shown, now=now())
         return await _show_again(shown, chosen) if chosen.is_wrong else keeping.to_sign_in(shown, chosen)
+    count_cart_change(user.id)
     if form.get("then") == "pay" and not chosen.is_wrong:
         return await _buy_now(shown, chosen, user.id, token=form.get("token", ""))
     if not chosen.is_wrong:

@@ -1,16 +1,20 @@
 """create_app: the shell plus the named domains, each loaded by name and asked to register itself."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import partial
 from importlib import import_module
 
 from shared.clock import Clock, SystemClock
 from shared.database import Database
 from shared.health_facts import shared_facts
+from shared.seldom import Seldom
 from shared.services import Services
 from shared.settings import ROOT, Settings
 from shared.smtp import Smtp, send_due
 from shared.web import Tillgate, init_web
+
+CART_CHANGES, CART_PERIOD = 120, timedelta(minutes=1)
 
 
 def create_app(
@@ -30,6 +34,7 @@ def create_app(
     app.services = services or Services()
     app.database = database or Database(settings.database_url or "")
     app.sweeps = {"mail": partial(send_due, app.database.sessions, Smtp(settings))}
+    app.cart_changes = Seldom(CART_CHANGES, CART_PERIOD)
     app.health_facts, app.figures = {"the shop": shared_facts}, {}
     app.secret_key = settings.secret_key
     app.config.update(TEMPLATES_AUTO_RELOAD=False)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, cast
 from urllib.parse import quote, urlencode, urlsplit
+from uuid import UUID
 
 import structlog
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
@@ -18,8 +19,9 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from shared.clock import Clock
 from shared.database import NOT_STORABLE, Database, is_away, sqlstate
-from shared.errors import AppError, NotFound, SignInRequired
+from shared.errors import AppError, NotFound, SignInRequired, TooMany
 from shared.health_facts import FactFinder, Figures
+from shared.seldom import Seldom
 from shared.services import Services
 from shared.settings import Settings
 
@@ -45,6 +47,8 @@ class Tillgate(Quart):
     """What an operator should know, by whose it is; read by health_board.py."""
     figures: dict[str, Figures]
     """Counts for the metrics, by the gauge's name."""
+    cart_changes: Seldom
+    """How often somebody may change their cart: each change may leave rows behind until the sweep (spec: L5)."""
     untold_proxy: bool = False
     """Whether a proxy that TRUSTED_PROXIES does not count was seen; told by setting_facts.py."""
 
@@ -92,6 +96,12 @@ def db_session() -> AsyncSession:
         sessions = shop().database.sessions
         g.db_session = sessions.reading() if request.method in SAFE_METHODS else sessions()
     return cast("AsyncSession", g.db_session)
+
+
+def count_cart_change(user_id: UUID) -> None:
+    """Raise TooMany where this person changes their cart faster than anybody can press."""
+    if not shop().cart_changes.may(user_id, now()):
+        raise TooMany
 
 
 def wants_fragment() -> bool:

@@ -80,21 +80,29 @@ async def webhook_silence(session: AsyncSession, now: datetime) -> Fact:
 
 
 async def signatures(session: AsyncSession, now: datetime) -> Fact:
-    """Calls to the webhook with a wrong signature: a stranger's now and then, or all of Stripe's after a rotation."""
-    hour = WebhookRefusal.at > now - timedelta(hours=1)
-    query = select(func.count(), func.count().filter(hour), func.min(WebhookRefusal.at).filter(hour)).where(
-        WebhookRefusal.at > now - timedelta(days=1)
-    )
-    in_day, in_hour, first = (await session.execute(query)).one()
+    """Calls to the webhook with a wrong signature: a stranger's, or all of Stripe's after a rotation.
+
+    Only what names this installation is Stripe's: a stranger alone must not turn this page (spec: L5). Where those of
+    Stripe's are refused that name nothing of ours, the silence is told: payments of which no webhook has spoken.
+    """
+    hour = and_(WebhookRefusal.ours, WebhookRefusal.at > now - timedelta(hours=1))
+    query = select(
+        func.coalesce(func.sum(WebhookRefusal.count).filter(~WebhookRefusal.ours), 0),
+        func.coalesce(func.sum(WebhookRefusal.count).filter(WebhookRefusal.ours), 0),
+        func.coalesce(func.sum(WebhookRefusal.count).filter(hour), 0),
+        func.min(WebhookRefusal.at).filter(hour),
+    ).where(WebhookRefusal.at > now - timedelta(days=1))
+    strangers, in_day, in_hour, first = (await session.execute(query)).one()
     name, title = "signatures_refused_last_hour", "Webhook signatures"
     if not in_hour:
-        return Fact(name, title, f"No refusal within the hour, {in_day} within the day.", value=0)
+        words = f"No event of ours was refused within the hour, {in_day} within the day; {strangers} of strangers."
+        return Fact(name, title, words, value=0)
     good = await session.scalar(
         select(func.count()).select_from(
             select(WebhookEvent.id).where(WebhookEvent.received_at > first).limit(1).subquery()
         )
     )
-    words = f"{in_hour} refused within the hour, {in_day} within the day"
+    words = f"{counted(in_hour, 'event')} of ours refused within the hour, {in_day} within the day"
     if in_hour >= REFUSED_IN_A_ROW and not good:
         words += ", and not one was good since: the signing secret is not the endpoint's."
         return Fact(name, title, words, Level.ALARM, in_hour, first, ROTATED)

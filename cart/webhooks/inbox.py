@@ -6,7 +6,7 @@ What an event needs and does stands in news.py.
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import ColumnElement, and_, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from cart.models import WebhookEvent, WebhookRefusal
@@ -17,6 +17,8 @@ from shared.contracts.facts import EventFacts
 from shared.contracts.protocols import EventUnreadable, SignatureInvalid
 from shared.database import Sessions, retrying
 from shared.errors import AppError
+from shared.ids import new_id
+from shared.installation import installation_id
 from shared.payments import PING
 
 log = structlog.get_logger()
@@ -29,6 +31,7 @@ class StateUnknown(AppError):
     code = "STATE_UNKNOWN"
 
 
+REFUSALS_KEPT = timedelta(days=7)
 PROMPT_TRIES, MOST_TRIES = 3, 15
 LEFT_OVER = timedelta(seconds=30)  # younger ones are in the hands of the request that brought them
 
@@ -45,13 +48,33 @@ async def receive(
     try:
         event = till.payments.read_event(body, signature)
     except (SignatureInvalid, EventUnreadable) as refusal:
-        async with sessions.begin() as session:
-            session.add(WebhookRefusal(at=now, reason=refusal.message))
+        await _count_refusal(sessions, body, refusal.message, now=now)
         raise
     if event.type == PING:
         return "pong"  # our own check of this very address (checks.py): nothing to keep
     await _store(sessions, event, body, now=now)
     return await process(sessions, till, event, now=now)
+
+
+async def _count_refusal(sessions: Sessions, body: bytes, reason: str, *, now: datetime) -> None:
+    """One row for each minute and reason, however often a stranger calls (spec: L5)."""
+    async with sessions.begin() as session:
+        ours = str(await installation_id(session)).encode() in body
+        row = insert(WebhookRefusal).values(
+            id=new_id(), at=now.replace(second=0, microsecond=0), reason=reason, ours=ours
+        )
+        await session.execute(
+            row.on_conflict_do_update(
+                index_elements=["at", "reason", "ours"], set_={"count": WebhookRefusal.count + 1}
+            )
+        )
+
+
+async def forget_refusals(sessions: Sessions, till: Till, *, now: datetime) -> int:
+    """Delete the counts that nobody looks at any more; the worker's sweep."""
+    async with sessions.begin() as session:
+        old = delete(WebhookRefusal).where(WebhookRefusal.at < now - REFUSALS_KEPT)
+        return len((await session.execute(old.returning(WebhookRefusal.id))).all())
 
 
 async def _store(sessions: Sessions, event: EventFacts, body: bytes, *, now: datetime) -> None:

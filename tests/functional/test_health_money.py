@@ -107,12 +107,18 @@ async def test_a_quiet_night_is_no_alarm(world: World, clock: ManualClock, webho
 
 
 async def test_wrong_signatures(sessions: Sessions, clock: ManualClock) -> None:
-    """A stranger's one is worth a look; three and none good since means that the secret is wrong."""
+    """One of Stripe's is worth a look; three and none good since means that the secret is wrong.
+
+    A stranger alone changes nothing, however often they call (spec: L5).
+    """
     now = clock.now()
     assert (await fact(sessions, health.signatures, now)).level == Level.OK
-    await add(sessions, WebhookRefusal(at=now, reason="no"))
+    await add(sessions, WebhookRefusal(at=now, reason="no", count=10_000))
+    told = await fact(sessions, health.signatures, now)
+    assert (told.level, "10000 of strangers" in told.words) == (Level.OK, True)
+    await add(sessions, WebhookRefusal(at=now, reason="no", ours=True))
     assert (await fact(sessions, health.signatures, now)).level == Level.WARN
-    await add(sessions, WebhookRefusal(at=now, reason="no"), WebhookRefusal(at=now, reason="no"))
+    await add(sessions, WebhookRefusal(at=now, reason="other", ours=True, count=2))
     told = await fact(sessions, health.signatures, now)
     assert (told.level, told.value, told.todo) == (Level.ALARM, 3, "Key rotated")
     await add(sessions, came(clock.advance(minutes=1), REFUND))

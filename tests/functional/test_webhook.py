@@ -111,6 +111,21 @@ async def test_what_is_no_event_of_stripe_is_refused(road: Road, name: str) -> N
     assert await road.count(WebhookRefusal) == 1
 
 
+async def test_a_stranger_who_calls_all_the_time_makes_one_row(road: Road) -> None:
+    """Counted by minute and reason; an event that names this installation is counted apart, as Stripe's (spec: L5)."""
+    _, session_id = await road.to_stripe()
+    await road.standin.pay(session_id)
+    for _ in range(5):
+        assert (await road.send(b'{"id": "evt_1"}', "t=1,v1=00")).status_code == 400
+    assert (await road.send(road.event(), "t=1,v1=00")).status_code == 400
+    async with road.app.database.sessions() as session:
+        rows = {row.ours: row.count for row in await session.scalars(select(WebhookRefusal))}
+    assert rows == {False: 5, True: 1}
+    later = road.app.clock.now() + timedelta(days=8)
+    assert await road.app.sweeps["webhook_refusals"](later) == 2
+    assert await road.count(WebhookRefusal) == 0
+
+
 async def test_old_stamp(road: Road) -> None:
     """A recorded request can't be played back: 301 seconds are too old, 290 are not (spec: F3)."""
     _, session_id = await road.to_stripe()

@@ -182,7 +182,7 @@ async def test_one_pages_part_alone(buyer: Browser, world: World) -> None:
 
 async def test_giving_back_and_more_time(buyer: Browser, world: World) -> None:
     """The unfinished order's own buttons (spec: H10)."""
-    kind = await world.sell(capacity=1)
+    kind = await world.sell(capacity=10)
     await world.put(buyer.user_id, kind, 1)
     await buyer.post("/checkout", form={"fingerprint": await fingerprint_in(buyer)})
     (facts,) = world.payments.known.values()
