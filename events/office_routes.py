@@ -2,12 +2,12 @@
 
 from zoneinfo import ZoneInfo
 
-from quart import Response, flash, render_template, request
+from quart import flash, render_template, request
 from quart.typing import ResponseReturnValue
 
 from events import moving
 from events.cancelling import cancel_entry, check_title, entry_of_owner
-from events.door_list import door_file, door_list, entry_of_member
+from events.door_list import door_file, entry_of_member
 from events.office import entries_of_page, page_and_role, pages_of_seller
 from events.routes import blueprint, catalogue
 from shared.contracts.dtos import Occasion
@@ -15,7 +15,7 @@ from shared.contracts.states import EntryState, PageRole
 from shared.csv_file import CONTENT_TYPE, as_download
 from shared.errors import AppError, Conflict, Invalid
 from shared.identity.guard import require_user
-from shared.web import db_session, now, see_other, shop
+from shared.web import db_session, now, see_other, shop, streamed
 
 ENTRY_WORDS = {EntryState.DRAFT: "Draft", EntryState.CONFIRMED: "On sale", EntryState.CANCELLED: "Cancelled"}
 
@@ -54,11 +54,9 @@ async def organizer_page(page: str) -> ResponseReturnValue:
 async def door_list_file(page: str, entry: str) -> ResponseReturnValue:
     """Every ticket that opens the door, to take along where there is no network."""
     user = await require_user()
-    session = db_session()
-    shown, row = await entry_of_member(session, user_id=user.id, page_slug=page, slug=entry)
-    rows = await door_list(session, row)
-    name = f"{shown.slug}-{row.slug}-door"
-    return Response(door_file(rows, shown.time_zone), content_type=CONTENT_TYPE, headers=as_download(name))
+    shown, row = await entry_of_member(db_session(), user_id=user.id, page_slug=page, slug=entry)
+    body = door_file(shop().database.sessions, row, shown.time_zone)
+    return streamed(body, CONTENT_TYPE, as_download(f"{shown.slug}-{row.slug}-door"))
 
 
 @blueprint.get("/organizer/<page>/entries/<entry>/cancel")

@@ -7,6 +7,7 @@ from importlib import import_module
 
 from shared.clock import Clock, SystemClock
 from shared.database import Database
+from shared.drawing import Drawing
 from shared.health_facts import shared_facts
 from shared.seldom import Seldom
 from shared.services import Services
@@ -34,6 +35,7 @@ def create_app(
     app.services = services or Services()
     app.database = database or Database(settings.database_url or "")
     app.sweeps = {"mail": partial(send_due, app.database.sessions, Smtp(settings))}
+    app.drawing = Drawing()
     app.cart_changes = Seldom(CART_CHANGES, CART_PERIOD)
     app.health_facts, app.figures = {"the shop": shared_facts}, {}
     app.secret_key = settings.secret_key

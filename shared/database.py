@@ -53,7 +53,11 @@ LOCK_TIMEOUT = "5s"
 STATEMENT_TIMEOUT = "30s"
 # Connections are kept: a new one has to prepare every statement again, which doubled what a purchase costs. The few
 # above are closed after use; they are there for a request that needs a second one while it holds its first.
-POOL_SIZE, OVERFLOW = 16, 4
+# Four processes with a worker fit into the hundred that PostgreSQL allows when nothing is set.
+POOL_SIZE, OVERFLOW = 14, 2
+MOST_CONNECTIONS = POOL_SIZE + OVERFLOW
+WAIT_FOR_CONNECTION = 10
+"""Seconds; then the buyer reads that it is busy (503), and what they have is safe."""
 RETRIED_STATES = frozenset({"40P01", "40001", "55P03"})  # deadlock, serialization failure, lock not available
 NOT_STORABLE = "22021"  # a NUL in a text: PostgreSQL has no such character
 # ended by the administrator, by a crash, still starting, no connection free
@@ -178,6 +182,7 @@ class Database:
             url,
             pool_size=pool_size,
             max_overflow=OVERFLOW,
+            pool_timeout=WAIT_FOR_CONNECTION,
             pool_pre_ping=False,
             # errors are logged, and a statement may carry a sign-in link, a door code, a mail
             hide_parameters=True,

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
 
-from sqlalchemy import DateTime, Text, and_, cast, column, func, select, table
+from sqlalchemy import ColumnElement, DateTime, Integer, Text, and_, cast, column, func, select, table
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from shared.database import MOST_CONNECTIONS
 from shared.models import Heartbeat, OutgoingMail
 
 WORKER = "worker"
@@ -111,7 +112,39 @@ def level_of(age: timedelta, warn: timedelta, alarm: timedelta) -> Level:
 
 async def shared_facts(session: AsyncSession, now: datetime) -> list[Fact]:
     """The worker's heartbeat, the job queue and the mails."""
-    return [await worker_fact(session, now), *await _jobs(session, now), *await _mails(session, now)]
+    return [
+        await worker_fact(session, now),
+        await _connections(session),
+        *await _jobs(session, now),
+        *await _mails(session, now),
+    ]
+
+
+def _setting(name: str) -> ColumnElement[int]:
+    return cast(func.current_setting(name), Integer)
+
+
+async def _connections(session: AsyncSession) -> Fact:
+    """How many connections of the database are in use, and how many each of our processes may take."""
+    reserved = _setting("superuser_reserved_connections")
+    in_use = (
+        select(func.count())
+        .select_from(table("pg_stat_activity"))
+        .where(column("backend_type", Text) == "client backend")
+    )
+    found = await session.execute(select(_setting("max_connections") - reserved, in_use.scalar_subquery()))
+    allowed, used = found.one()
+    words = (
+        f"Each process takes up to {MOST_CONNECTIONS} of {allowed}, "
+        f"so {allowed // MOST_CONNECTIONS} processes fit, workers counted."
+    )
+    level = Level.OK
+    if used + MOST_CONNECTIONS > allowed:
+        level, words = (
+            Level.WARN,
+            f"{words} {used} are in use: one process more, and buyers would have to wait.",
+        )
+    return Fact("database_connections", "Database connections", words, level, used, todo="Worker dead")
 
 
 async def worker_fact(session: AsyncSession, now: datetime) -> Fact:

@@ -65,6 +65,14 @@ class OutgoingMail(Base):
     """Set for a mail that opens something (sign-in): not sent later; its text is wiped once it is out."""
 
     __table_args__ = (
+        # sign-in mails first: they have an end
+        Index(
+            "ix_outgoing_mail_next",
+            sql("(expires_at IS NULL)"),
+            "next_try_at",
+            "id",
+            postgresql_where=sql("state = 'due'"),
+        ),
         Index("ix_outgoing_mail_due", "next_try_at", postgresql_where=sql("state = 'due'")),
         Index("ix_outgoing_mail_failed", "created_at", postgresql_where=sql("state = 'failed'")),
     )

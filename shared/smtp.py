@@ -1,5 +1,6 @@
 """The sending half of mail: hands owed rows to the SMTP server, one by one. Run by the worker as the sweep "mail"."""
 
+import time
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from email.message import EmailMessage
@@ -76,11 +77,12 @@ class Smtp:
 
 
 async def send_due(sessions: Sessions, smtp: Smtp, now: datetime) -> int:
-    """Send what is due; returns how many. A mail that fails is put off, never raised."""
-    sent = 0
+    """Send what is due, or falls due meanwhile; returns how many. A mail that fails is put off, never raised."""
+    sent, began, started_at = 0, time.monotonic(), now
     async with AsyncExitStack() as stack:
         client: aiosmtplib.SMTP | None = None
         while (mail := await _claim(sessions, now)) is not None:
+            now = started_at + timedelta(seconds=int(time.monotonic() - began))  # a backlog takes hours
             if mail.expires_at is not None and mail.expires_at <= now:
                 await _close(sessions, mail, state="failed", last_error="expired before it could be sent")
                 continue
@@ -99,11 +101,14 @@ async def send_due(sessions: Sessions, smtp: Smtp, now: datetime) -> int:
 
 
 async def _claim(sessions: Sessions, now: datetime) -> OutgoingMail | None:
-    """Take the mail that waits longest, and keep others off it for the time of the lease."""
+    """Take the mail that waits longest, and keep others off it for the time of the lease.
+
+    Those that somebody waits for with a page open, to sign in, go before all others, however many there are.
+    """
     oldest = (
         select(OutgoingMail.id)
         .where(OutgoingMail.state == "due", OutgoingMail.next_try_at <= now)
-        .order_by(OutgoingMail.next_try_at, OutgoingMail.id)
+        .order_by(OutgoingMail.expires_at.is_(None), OutgoingMail.next_try_at, OutgoingMail.id)
         .limit(1)
         .with_for_update(skip_locked=True)
     )

@@ -4,7 +4,7 @@ A request is one transaction: it opens at the first statement and commits when t
 """
 
 import string
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from typing import Any, cast
 from urllib.parse import quote, urlencode, urlsplit
@@ -19,6 +19,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from shared.clock import Clock
 from shared.database import NOT_STORABLE, Database, is_away, sqlstate
+from shared.drawing import Drawing
 from shared.errors import AppError, NotFound, SignInRequired, TooMany
 from shared.health_facts import FactFinder, Figures
 from shared.seldom import Seldom
@@ -47,6 +48,7 @@ class Tillgate(Quart):
     """What an operator should know, by whose it is; read by health_board.py."""
     figures: dict[str, Figures]
     """Counts for the metrics, by the gauge's name."""
+    drawing: Drawing
     cart_changes: Seldom
     """How often somebody may change their cart: each change may leave rows behind until the sweep (spec: L5)."""
     untold_proxy: bool = False
@@ -119,6 +121,21 @@ def wants_json() -> bool:
 def see_other(location: str) -> Response:
     """303: the browser goes on with GET, so a reload does not submit again."""
     return cast("Response", redirect(location, code=303))
+
+
+def streamed(body: AsyncIterator[bytes], content_type: str, headers: dict[str, str]) -> Response:
+    """A file that is sent while it is made, for as long as the client takes; it opens its own sessions.
+
+    The request's transaction ends before the first byte: nothing is held for a slow client.
+    """
+    response = Response(body, content_type=content_type, headers=headers)
+    response.timeout = None
+    return response
+
+
+async def let_go() -> None:
+    """End what this request holds of the database, before it waits for a thread or anything else."""
+    await _close_session(None)
 
 
 def init_web(app: Tillgate) -> None:

@@ -11,7 +11,19 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, case, false, func, or_, select, true, union_all
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    case,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    tuple_,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart.books import ledger
@@ -192,12 +204,16 @@ async def rows_of_page(
     kind: MoneyKind | None,
     currency: str,
     offset: int = 0,
-    limit: int | None = PER_PAGE,
+    after: Row | None = None,
+    limit: int = PER_PAGE,
 ) -> list[Row]:
-    """A page's transfers of a kind (None = all), newest first; `limit` None = all of them."""
+    """A page's transfers of a kind (None = all), newest first; those behind `after`, or all but `offset` of them."""
     chosen = and_(of_page(page), within(period), LedgerTransfer.currency == currency)
     if kind is not None:
         chosen = and_(chosen, KIND.in_((kind,)))
+    if after is not None:
+        place = tuple_(LedgerTransfer.at, LedgerTransfer.id)
+        chosen = and_(chosen, place < tuple_(literal(after.at), literal(after.id)))
     query = (
         select(LedgerTransfer, KIND, EFFECT, Order.number, Order.email)
         .outerjoin(Order, Order.id == LedgerTransfer.order_id)

@@ -6,7 +6,7 @@ Only for owner and staff of the page, 404 for everybody else.
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
-from quart import Response, render_template, request
+from quart import render_template, request
 from quart.typing import ResponseReturnValue
 
 from cart.books import payout_views, views
@@ -18,7 +18,7 @@ from cart.routes import blueprint
 from shared.contracts.dtos import PageDTO
 from shared.csv_file import CONTENT_TYPE, as_download
 from shared.errors import NotFound
-from shared.web import db_session
+from shared.web import db_session, shop, streamed
 
 ALL = "net"  # every kind together
 
@@ -116,13 +116,9 @@ async def organizer_money_file(page: str) -> ResponseReturnValue:
     """The same rows as a file for a spreadsheet."""
     _, shown = await seller(page)
     kind, currency, period = _chosen(shown, request.args)
-    rows = await views.rows_of_page(db_session(), shown, period, kind=kind, currency=currency, limit=None)
+    body = money_file(shop().database.sessions, shown, period, kind=kind, currency=currency)
     name = "-".join([shown.slug, kind or ALL, *period.query.values()])
-    return Response(
-        money_file(rows, shown.time_zone),
-        content_type=CONTENT_TYPE,
-        headers=as_download(name),
-    )
+    return streamed(body, CONTENT_TYPE, as_download(name))
 
 
 @blueprint.get("/organizer/<page>/payouts/<payout>")

@@ -1,6 +1,5 @@
 """The organizer's pages about orders; only for owner and staff of the page, 404 for everybody else."""
 
-import asyncio
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +21,7 @@ from shared.errors import AppError, Conflict, Invalid
 from shared.identity.guard import CurrentUser, require_user
 from shared.ids import new_id, parse_id, parse_ids
 from shared.money import NoAmount, format_minor, read_minor, whole
-from shared.web import db_session, now, see_other, shop
+from shared.web import db_session, let_go, now, see_other, shop
 
 
 async def seller(page: str) -> tuple[CurrentUser, PageDTO]:
@@ -239,9 +238,10 @@ async def evidence_json(page: str, order_id: UUID) -> ResponseReturnValue:
 @blueprint.get("/organizer/<page>/orders/<uuid:order_id>/evidence.pdf")
 async def evidence_pdf(page: str, order_id: UUID) -> ResponseReturnValue:
     """The same to send along."""
+    user = await require_user()
     found = await _evidence(page, order_id)
-    # a document takes a moment to draw: others are served meanwhile
-    body = await asyncio.to_thread(draw, found)
+    await let_go()
+    body = await shop().drawing.of(user.id, draw, found)
     name = f"evidence-{found['order']['number']}.pdf"
     return Response(
         body,

@@ -80,7 +80,7 @@ async def test_slow_methods_are_off_unless_the_page_allows_them(shop: RunningSho
 
 async def test_second_thoughts(shop: RunningShop, visit: Visit) -> None:
     """Cancel, more time, back to the same session, cancel, give the tickets back, and buy after all (spec: B9, C2)."""
-    visitor, session_id = await at_the_till(shop, visit, "Second Thoughts", capacity=1)
+    visitor, session_id = await at_the_till(shop, visit, "Second Thoughts", capacity=10)
     await visitor.press("Cancel and go back", "link")
     await visitor.is_at(ORDER)
     await visitor.sees("Held for you until")

@@ -127,7 +127,7 @@ NO_ADDRESSES = (
     "name@example.org, other@example.org", "name@example.org\nBcc: other@example.org", "name\x00@example.org",
     f"{'n' * 300}@example.org", f"name@{'e' * 300}.org", "name@-.org", "<b>@example.org",
 )  # fmt: skip
-NO_CODES = ("", "12345", "1234567", "abcdef", "９９９９９９", "\x00", HUGE)
+NO_CODES = ("", "12345", "1234567", "abcdef", "٩٩٩٩٩٩", "\x00", HUGE)
 SIGN_IN = [
     *[Try("/sign-in", {"email": text}, 422, "e-mail address", "f-email-error", "visitor") for text in NO_ADDRESSES],
     Try("/sign-in", {}, 422, "e-mail address", "f-email-error", "visitor"),
@@ -138,6 +138,7 @@ SIGN_IN = [
 ]  # fmt: skip
 CANCEL = "/organizer/hall/entries/concert/cancel"
 NOT_THE_TITLE = "not the event’s title"
+MOVE = "/organizer/hall/entries/concert/move"
 OFFICE = [
     *[
         Try(CANCEL, form, 422, NOT_THE_TITLE, "f-title-error", "owner")
@@ -153,6 +154,19 @@ OFFICE = [
     Try(CANCEL, {"title": "Concert"}, 403, "Only an owner", who="staff"),
     Try(CANCEL, {"title": "Concert"}, 404, "find that"),
     Try("/organizer/hall/entries/nowhere/cancel", {"title": "Concert"}, 404, "find that", who="owner"),
+    *[
+        Try(MOVE, form, 422, words, who="owner")
+        for form, words in (
+            ({}, "a day and a time"),
+            ({"starts_at": "soon", "ends_at": "later"}, "a day and a time"),
+            ({"starts_at": "0001-01-01T00:00", "ends_at": "9999-12-31T23:59"}, "a day and a time"),
+            ({"starts_at": HUGE, "ends_at": "\x00"}, "a day and a time"),
+            ({"starts_at": "2020-01-01T20:00", "ends_at": "2020-01-01T21:00"}, "begin in the future"),
+            ({"starts_at": "2099-01-01T20:00", "ends_at": "2099-01-01T20:00"}, "end after it has begun"),
+        )
+    ],
+    Try(MOVE, {"starts_at": "2099-01-01T20:00"}, 404, "find that"),
+    Try("/organizer/hall/entries/nowhere/move", {}, 404, "find that", who="owner"),
     Try("/organizer/tokyo/entries/recital/cancel", {"title": "Recital"}, 404, "find that", who="owner"),
 ]
 SOLD = "/organizer/hall/orders/{paid}"

@@ -67,7 +67,7 @@ async def test_everything_in_words_the_worst_first(shop: Shop, operator: Browser
     assert "Something is wrong" in page
     worker, checked, signatures = (
         page.index(words)
-        for words in ("No worker has ever run here", "Not checked yet", "No refusal within the hour")
+        for words in ("No worker has ever run here", "Not checked yet", "was refused within the hour")
     )
     assert worker < checked < signatures
     assert "Runbook: “Worker dead”" in page

@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 from email.message import EmailMessage
 from functools import partial
 
+import aiosmtplib
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
 from shared.clock import ManualClock
 from shared.database import Sessions
@@ -263,3 +264,35 @@ async def test_no_login_where_no_starttls_is_offered(
     assert mailbox.logins == []
     row = await only_mail(sessions)
     assert row.state == "due"
+
+
+async def test_who_signs_in_does_not_wait_behind_a_backlog(
+    sessions: Sessions, clock: ManualClock, smtp: Smtp, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten thousand mails kept one to sign in unsent past its life; it goes first now, even one written meanwhile."""
+    async with sessions.begin() as session:
+        await session.execute(
+            text(
+                'INSERT INTO outgoing_mail (id, "to", subject, text, html, next_try_at)'
+                " SELECT gen_random_uuid(), 'all@example.org', 's', 't', 'h', :at FROM generate_series(1, 10000)"
+            ),
+            {"at": clock.now() - timedelta(hours=1)},
+        )
+    await owe(sessions, clock.now(), "first@example.org", expires_at=clock.now() + timedelta(minutes=15))
+    sent, send = [], smtp.send
+
+    async def send_some(client: aiosmtplib.SMTP, mail: OutgoingMail) -> None:
+        if len(sent) == 3:  # somebody signs in while the backlog is sent
+            await owe(
+                sessions, clock.now(), "second@example.org", expires_at=clock.now() + timedelta(minutes=15)
+            )
+        if len(sent) == 6:
+            raise asyncio.CancelledError
+        sent.append(mail.to)
+        await send(client, mail)
+
+    monkeypatch.setattr(smtp, "send", send_some)
+    with pytest.raises(asyncio.CancelledError):
+        await send_due(sessions, smtp, clock.now())
+    others = ["all@example.org"] * 2
+    assert sent == ["first@example.org", *others, "all@example.org", "second@example.org", "all@example.org"]

@@ -198,9 +198,9 @@ async def test_door_without_a_network(shop: Shop) -> None:
     await shop.world.employ(kind, door.user_id, PageRole.DOOR)
     listed = await page_of(await door.get("/organizer/hall/entries/concert/door-list.csv"))
     assert [line.split(",")[0] for line in listed.splitlines()] == [
-        "Code",
+        "\ufeffCode",
         *sorted(ticket.code or "" for ticket in opening),
     ]
     await shop.world.cancel(kind)
     listed = await page_of(await door.get("/organizer/hall/entries/concert/door-list.csv"))
-    assert listed.splitlines() == ["Code,Ticket,Buyer,Checked in"]
+    assert listed.splitlines() == ["\ufeffCode,Ticket,Buyer,Checked in (Europe/Vienna)"]

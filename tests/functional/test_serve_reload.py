@@ -27,7 +27,7 @@ def serving(database_url: str, tmp_path: Path) -> Iterator[Path]:
             [sys.executable, *command], env=env, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT
         )
     yield log
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE) == 0
 
 
