@@ -18,8 +18,8 @@ from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.database import Sessions
-from shared.errors import AppError, Invalid, TooMany
-from shared.identity import SignInCallback
+from shared.errors import AppError, Invalid
+from shared.identity import SignInCallback, limits
 from shared.identity.models import EndedSignIn, SignInChallenge, SignInFailure
 from shared.identity.users import find_or_create_user, normalise_email
 from shared.ids import new_id
@@ -30,12 +30,6 @@ log = structlog.get_logger()
 
 LIFE = timedelta(minutes=15)
 MOST_TRIES = 5
-MOST_CHALLENGES_PER_HOUR = 5
-MOST_FAILURES_PER_DAY = 20
-
-
-class TooManyMails(TooMany):
-    """We have sent this address several mails within the hour. Please use the newest one, or wait a little."""
 
 
 class ChallengeOver(AppError):
@@ -49,12 +43,6 @@ class WrongCode(Invalid):
     """That is not the code in the mail."""
 
     code = "WRONG_CODE"
-
-
-class LinkOnly(TooMany):
-    """There were too many wrong codes for this address today. Please use the link in the mail instead."""
-
-    code = "LINK_ONLY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +61,7 @@ class SignedIn:
     user_id: UUID
     version: int
     next: str
+    email: str
 
 
 def safe_next(path: str | None) -> str:
@@ -83,15 +72,26 @@ def safe_next(path: str | None) -> str:
 
 
 async def start(
-    session: AsyncSession, settings: Settings, *, email: str, next_path: str | None, now: datetime
+    session: AsyncSession,
+    settings: Settings,
+    *,
+    email: str,
+    client: str,
+    known: bool,
+    next_path: str | None,
+    now: datetime,
 ) -> Started:
-    """Make a challenge and owe its mail. Raises InvalidEmail, TooManyMails (five an hour)."""
+    """Make a challenge and owe its mail. Raises InvalidEmail, TooManyMails (see limits.py).
+
+    `client`: where the request comes from, of IPv6 the /64; `known`: this browser has used the address before.
+    """
     email = normalise_email(email)
-    await _lock(session, email)
-    if await _challenges_this_hour(session, email, now) >= MOST_CHALLENGES_PER_HOUR:
-        raise TooManyMails
-    started = await _make(session, settings, email=email, next_path=next_path, now=now, life=LIFE)
-    link_only = await _failures_today(session, email, now) >= MOST_FAILURES_PER_DAY
+    await _lock(session, limits.mailbox_of(email))
+    await limits.check_mails(session, email=email, client=client, known=known, now=now)
+    started = await _make(
+        session, settings, email=email, client=client, next_path=next_path, now=now, life=LIFE
+    )
+    link_only = await limits.has_only_link(session, email, now)
     await owe_mail(
         session,
         to=email,
@@ -116,7 +116,7 @@ async def fresh_link(
 ) -> str:
     """A sign-in link without a mail, for the operator's own screen: the demo and the command line."""
     email = normalise_email(email)
-    started = await _make(session, settings, email=email, next_path=next_path, now=now, life=life)
+    started = await _make(session, settings, email=email, client="", next_path=next_path, now=now, life=life)
     return started.link
 
 
@@ -125,6 +125,7 @@ async def _make(
     settings: Settings,
     *,
     email: str,
+    client: str,
     next_path: str | None,
     now: datetime,
     life: timedelta,
@@ -134,6 +135,8 @@ async def _make(
         SignInChallenge(
             id=challenge_id,
             email=email,
+            mailbox=limits.mailbox_of(email),
+            client=client,
             token_hash=_token_hash(settings, token),
             code_hash=_code_hash(settings, challenge_id, code),
             next=safe_next(next_path),
@@ -151,18 +154,19 @@ async def use_code(
     *,
     challenge_id: UUID,
     code: str,
+    client: str,
     now: datetime,
     callbacks: Sequence[SignInCallback] = (),
 ) -> SignedIn:
-    """Sign in with the code. Raises WrongCode, LinkOnly, ChallengeOver; a refused request counts as a try."""
+    """Sign in with the code. Raises WrongCode, LinkOnly, TooManyGuesses, ChallengeOver; a refused request is a try."""
     digits = "".join(code.split()).replace("-", "")
     if len(digits) != 6 or not digits.isascii() or not digits.isdecimal():
         raise WrongCode("The code has six digits.", field="code")
     async with sessions.begin() as session:
-        challenge = await _count_try(session, challenge_id, now)
+        challenge = await _count_try(session, challenge_id, client, now)
         right = hmac.compare_digest(challenge.code_hash, _code_hash(settings, challenge_id, digits))
         if not right:
-            session.add(SignInFailure(email=challenge.email, at=now))
+            session.add(SignInFailure(email=challenge.email, client=client, at=now))
     if not right:
         left = MOST_TRIES - challenge.tries
         if left == 0:
@@ -172,7 +176,9 @@ async def use_code(
         return await _finish(session, SignInChallenge.id == challenge_id, now, callbacks)
 
 
-async def _count_try(session: AsyncSession, challenge_id: UUID, now: datetime) -> SignInChallenge:
+async def _count_try(
+    session: AsyncSession, challenge_id: UUID, client: str, now: datetime
+) -> SignInChallenge:
     challenge: SignInChallenge | None = await session.scalar(
         update(SignInChallenge)
         .where(SignInChallenge.id == challenge_id, *_open(now), SignInChallenge.tries < MOST_TRIES)
@@ -182,8 +188,7 @@ async def _count_try(session: AsyncSession, challenge_id: UUID, now: datetime) -
     if challenge is None:
         raise ChallengeOver
     await _lock(session, challenge.email)
-    if await _failures_today(session, challenge.email, now) >= MOST_FAILURES_PER_DAY:
-        raise LinkOnly
+    await limits.check_guesses(session, email=challenge.email, client=client, now=now)
     return challenge
 
 
@@ -227,7 +232,7 @@ async def _finish(
     user_id, version, going_to = user.id, user.version, challenge.next
     for callback in callbacks:
         going_to = await _run(callback, session, user_id) or going_to
-    return SignedIn(user_id, version, safe_next(going_to))
+    return SignedIn(user_id, version, safe_next(going_to), challenge.email)
 
 
 async def _run(callback: SignInCallback, session: AsyncSession, user_id: UUID) -> str | None:
@@ -260,22 +265,6 @@ async def tidy(sessions: Sessions, now: datetime) -> int:
 async def _lock(session: AsyncSession, email: str) -> None:
     """One at a time per address, so that the limits hold for requests that come at once."""
     await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"sign-in {email}", 0))))
-
-
-async def _challenges_this_hour(session: AsyncSession, email: str, now: datetime) -> int:
-    made = await session.scalar(
-        select(func.count()).where(
-            SignInChallenge.email == email, SignInChallenge.created_at > now - timedelta(hours=1)
-        )
-    )
-    return made or 0
-
-
-async def _failures_today(session: AsyncSession, email: str, now: datetime) -> int:
-    failed = await session.scalar(
-        select(func.count()).where(SignInFailure.email == email, SignInFailure.at > now - timedelta(days=1))
-    )
-    return failed or 0
 
 
 def _open(now: datetime) -> tuple[ColumnElement[bool], ...]:

@@ -40,6 +40,10 @@ class SignInChallenge(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     email: Mapped[str]
+    mailbox: Mapped[str] = mapped_column(default="", server_default="")
+    """Of all spellings of an address; by `limits.mailbox_of`."""
+    client: Mapped[str] = mapped_column(default="", server_default="")
+    """Who asked: an address, of IPv6 the /64; '' = our own command line."""
     token_hash: Mapped[str] = mapped_column(unique=True)
     code_hash: Mapped[str]
     next: Mapped[str] = mapped_column(default="/", server_default="/")
@@ -48,7 +52,11 @@ class SignInChallenge(Base):
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
 
-    __table_args__ = (Index("ix_sign_in_challenges_email_created_at", "email", "created_at"),)
+    __table_args__ = (
+        Index("ix_sign_in_challenges_email_created_at", "email", "created_at"),
+        Index("ix_sign_in_challenges_mailbox", "mailbox", "created_at"),
+        Index("ix_sign_in_challenges_created_at", "created_at"),
+    )
 
 
 class SignInFailure(Base):
@@ -58,9 +66,13 @@ class SignInFailure(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     email: Mapped[str]
-    at: Mapped[datetime]
+    client: Mapped[str] = mapped_column(default="", server_default="")
+    at: Mapped[datetime] = mapped_column(index=True)
 
-    __table_args__ = (Index("ix_sign_in_failures_email_at", "email", "at"),)
+    __table_args__ = (
+        Index("ix_sign_in_failures_email_at", "email", "at"),
+        Index("ix_sign_in_failures_client_at", "client", "at"),
+    )
 
 
 class RateLimit(Base):

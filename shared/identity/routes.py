@@ -10,7 +10,7 @@ from quart import Blueprint, Response, render_template, request
 from quart_rate_limiter import rate_limit
 
 from shared.errors import AppError
-from shared.identity import SignInCallback, challenge
+from shared.identity import SignInCallback, challenge, limits
 from shared.identity.guard import (
     COOKIE_LIFE,
     CurrentUser,
@@ -20,15 +20,18 @@ from shared.identity.guard import (
     require_user,
     versions,
 )
-from shared.identity.users import email_of, end_sign_in, sign_out_everywhere
+from shared.identity.users import InvalidEmail, email_of, end_sign_in, normalise_email, sign_out_everywhere
 from shared.ids import parse_id
+from shared.ratelimit import limit_key
 from shared.web import Tillgate, db_session, now, see_other, shop
 
 blueprint = Blueprint("identity", __name__)
 
 CHALLENGE_COOKIE = "sign-in"
+KNOWN_COOKIE, KNOWN_LIFE = "known-as", timedelta(days=180)
+"""Opens nothing: it only keeps some mails for a browser that has used an address before, whatever strangers do."""
 # Per client address and route. Wide, because a mobile network puts many buyers of one rush behind one address;
-# guessing codes and flooding a mailbox are stopped per e-mail address, in challenge.py.
+# guessing codes and flooding a mailbox are stopped by limits.py.
 SIGN_IN_LIMIT, SIGN_IN_PERIOD = 60, timedelta(minutes=10)
 
 Page = str | Response | tuple[str, int]
@@ -37,6 +40,7 @@ Page = str | Response | tuple[str, int]
 def init_routes(app: Tillgate) -> None:
     """Register the pages, and the sweep that deletes old challenges."""
     app.register_blueprint(blueprint)
+    app.health_facts["signing in"] = limits.facts
     app.sweeps["sign_in"] = lambda at: challenge.tidy(app.database.sessions, at)
 
 
@@ -59,7 +63,13 @@ async def send() -> Page:
     email, going_to = form.get("email", ""), challenge.safe_next(form.get("next"))
     try:
         started = await challenge.start(
-            db_session(), shop().settings, email=email, next_path=going_to, now=now()
+            db_session(),
+            shop().settings,
+            email=email,
+            client=await limit_key(),
+            known=_knows(email),
+            next_path=going_to,
+            now=now(),
         )
     except AppError as error:
         page = await render_template("identity/sign_in.html", next=going_to, email=email, error=error.message)
@@ -96,6 +106,7 @@ async def _sign_in_with_code(entered: str) -> Page:
             shop().settings,
             challenge_id=started[0],
             code=entered,
+            client=await limit_key(),
             now=now(),
             callbacks=_callbacks(),
         )
@@ -174,7 +185,29 @@ def _welcome(done: challenge.SignedIn) -> Response:
     remember(CurrentUser(done.user_id, done.version))
     answer = see_other(done.next)
     answer.delete_cookie(CHALLENGE_COOKIE, path="/sign-in")
+    answer.set_cookie(
+        KNOWN_COOKIE,
+        _known_signer().dumps(done.email),
+        max_age=int(KNOWN_LIFE.total_seconds()),
+        path="/sign-in",
+        httponly=True,
+        samesite="Lax",
+        secure=shop().settings.secure_cookies,
+    )
     return answer
+
+
+def _knows(email: str) -> bool:
+    """Whether this browser has signed in with the address before."""
+    try:
+        known = _known_signer().loads(request.cookies.get(KNOWN_COOKIE, ""))
+        return bool(known == normalise_email(email))
+    except (BadSignature, InvalidEmail):
+        return False
+
+
+def _known_signer() -> URLSafeSerializer:
+    return URLSafeSerializer(shop().settings.secret_key, salt="tillgate known browser")
 
 
 def _callbacks() -> Sequence[SignInCallback]:
