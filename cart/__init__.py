@@ -61,7 +61,7 @@ def init_app(app: Tillgate) -> None:
         webhook_refusals=due(inbox.forget_refusals),
         refunds=due(sending.send_due),
         cancelled_entries=due(cancelled_entries.unwind),
-        books=due(keeping.post_new),
+        books=due(keeping.post_due),
         reconcile=due(reconcile_due),
         checks=checks,
     )

@@ -50,6 +50,15 @@ class Dispute(Base):
         return self.amount if lost and self.closed_at and self.closed_at >= moment else 0
 
 
+class BooksLook(Base):
+    """When the movements of an account were last asked for; see books/looks.py."""
+
+    __tablename__ = "books_looks"
+
+    stripe_account: Mapped[str] = mapped_column(primary_key=True)
+    looked_at: Mapped[datetime]
+
+
 class BalanceTransaction(Base):
     """A movement of a Stripe balance, as Stripe has it; posted to the ledger once it is known what it belongs to."""
 

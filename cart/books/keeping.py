@@ -12,11 +12,11 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from cart.books import payouts
+from cart.books import looks, payouts
 from cart.books.ledger import ORPHANS, REFUNDS_UNALLOCATED, transfers_of
 from cart.books.lookup import known_about
 from cart.books.posting import REVERSED, Known, allocated_legs, legs_of, reversed_legs, sale_of, whole_legs
-from cart.models import LedgerTransfer, Payment, Refund, RefundLine
+from cart.models import LedgerTransfer, Refund, RefundLine
 from cart.records import BalanceTransaction
 from cart.till import Till
 from shared.contracts.facts import TransactionFacts
@@ -35,11 +35,19 @@ Place = tuple[datetime, str, str]
 """Of a transaction among those that wait: when it was made, its account and its id."""
 
 
+async def post_due(sessions: Sessions, till: Till, *, now: datetime) -> int:
+    """The sweep: `post_new` for the accounts where it is time to look (looks.py)."""
+    due = [one for one in await looks.accounts(sessions) if await looks.claim(sessions, one, now=now)]
+    return await _post_new_of(sessions, till, due, now=now)
+
+
 async def post_new(sessions: Sessions, till: Till, *, now: datetime) -> int:
     """Fetch what is new on every account, and post what can be posted; returns how many transactions were."""
-    async with sessions.reading() as session:
-        accounts = {"", *await session.scalars(select(Payment.stripe_account).distinct())}
-    for account in sorted(accounts):
+    return await _post_new_of(sessions, till, await looks.accounts(sessions), now=now)
+
+
+async def _post_new_of(sessions: Sessions, till: Till, accounts: Sequence[str], *, now: datetime) -> int:
+    for account in accounts:
         try:
             await fetch(sessions, till.payments, stripe_account=account)
             await payouts.follow(sessions, till.payments, stripe_account=account, now=now)
