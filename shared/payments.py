@@ -82,11 +82,15 @@ class StripePayments(StripeConnection):
         metadata = {**mark(installation_id), "user_id": str(user_id)}
 
         async def make(key: str) -> str:
-            customer = await answer(
-                self.client.v1.customers.create_async(
-                    params={"email": email, "metadata": metadata},
-                    options={**on_account(stripe_account), "idempotency_key": key},
-                )
+            customer = await self.pacer.patiently(
+                "customers",
+                stripe_account,
+                lambda: answer(
+                    self.client.v1.customers.create_async(
+                        params={"email": email, "metadata": metadata},
+                        options={**on_account(stripe_account), "idempotency_key": key},
+                    )
+                ),
             )
             return customer.id
 
@@ -101,14 +105,18 @@ class StripePayments(StripeConnection):
         missing = [name for name in REQUIRED_METADATA if not metadata.get(name)]
         if missing or metadata["order_id"] != str(request.order_id):
             raise ValueError(f"checkout session without {missing or 'its own order_id'}")
-        session = await answer(
-            self.client.v1.checkout.sessions.create_async(
-                params=request.params,  # type: ignore[arg-type]  # stored as JSON; Stripe checks it
-                options={
-                    **on_account(request.stripe_account),
-                    "idempotency_key": request.idempotency_key,
-                },
-            )
+        session = await self.pacer.patiently(
+            "checkout sessions",
+            request.stripe_account,
+            lambda: answer(
+                self.client.v1.checkout.sessions.create_async(
+                    params=request.params,  # type: ignore[arg-type]  # stored as JSON; Stripe checks it
+                    options={
+                        **on_account(request.stripe_account),
+                        "idempotency_key": request.idempotency_key,
+                    },
+                )
+            ),
         )
         return facts.session_facts(session, request.stripe_account)
 

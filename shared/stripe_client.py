@@ -23,6 +23,7 @@ from shared.contracts.protocols import (
 )
 from shared.database import refuse_open_transaction
 from shared.settings import Settings
+from shared.stripe_pacing import Crowded, Pacer
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -51,6 +52,9 @@ class AnswerKept(PaymentsUnavailable):
     # ever be done.
 
 
+TOO_FAST = 429
+
+
 class StripeConnection:
     """Stripe through one typed client (spec: E1). The client belongs to the event loop that first uses it."""
 
@@ -58,6 +62,7 @@ class StripeConnection:
         stripe.enable_telemetry = False  # it writes to the home folder
         self._settings = settings
         self.livemode = settings.stripe_secret_key.split("_", 2)[1:2] == ["live"]
+        self.pacer = Pacer()
         self._client: StripeClient | None = None
         self._http: stripe.HTTPXClient | None = None
 
@@ -112,6 +117,9 @@ async def _answered(call: Awaitable[T]) -> T:
         if isinstance(error, KEY_PROBLEMS):
             log.error("stripe does not accept our key", error=str(error))  # noqa: TRY400 - the message says it all
             raise KeyRefused from error
+        if error.http_status == TOO_FAST:
+            log.warning("stripe was asked too fast", error=str(error), ms=_ms(started))
+            raise Crowded from error
         if not isinstance(error, FINAL):
             log.warning("stripe did not answer", error=str(error), ms=_ms(started))
             raise (AnswerKept if _is_replayed(error) else PaymentsUnavailable) from error
