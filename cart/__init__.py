@@ -28,6 +28,7 @@ def init_app(app: Tillgate) -> None:
     """Fill services.cart, register the pages and the due work."""
     # each registers on the blueprint
     from cart import api, routes  # noqa: F401
+    from cart.foreign import routes as foreign_routes  # noqa: F401
     from cart.office import money_routes  # noqa: F401
     from cart.office import routes as office_routes  # noqa: F401
     from cart.operator import routes as operator_routes  # noqa: F401

@@ -10,8 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart import attempts, orders
 from cart.checkout import Handover, SessionExpired
-from cart.models import CheckoutAttempt
-from cart.order_page import OrderView, order_view
+from cart.foreign.views import of_session
+from cart.models import CheckoutAttempt, Order
+from cart.order_page import MAY_BE_LOOKED_AT, OrderView, order_view
 from cart.settle import Settled, settle
 from cart.till import Till
 from shared import audit
@@ -74,9 +75,12 @@ async def complete(
     *,
     session_id: str,
     order_hint: UUID | None,
+    user_id: UUID | None,
     now: datetime,
-) -> UUID:
+) -> UUID | None:
     """Settle what a returning buyer brings; returns the order's id (spec: C3).
+
+    None for a payment without our marks that fits an order: it was received, and a person looks at it (spec: F4).
 
     Raises NotFound where Stripe does not know the session, it is not complete, or it is not ours. Stripe is asked only
     about a session that can be one, of an order that we know and that is not paid yet, and seldom (spec: L9).
@@ -85,21 +89,53 @@ async def complete(
         raise NotFound
     async with sessions.reading() as session:
         known = await attempts.attempt_of_session(session, session_id)
-        account = known[0].stripe_account if known else await _account_of(session, order_hint)
+        if known is None and await _is_looked_at(session, session_id):
+            return None
+        about = (
+            (known[0].order_id, known[0].stripe_account)
+            if known
+            else await _whom_to_ask(session, order_hint, user_id)
+        )
     if known is not None and known[1] is OrderState.PAID and known[0].state == "complete":
         return known[0].order_id
-    if account is None or not asked.may(known[0].order_id if known else order_hint, now):
+    if about is None or not asked.may(about[0], now):
         raise NotFound
-    facts = await till.payments.retrieve_session(session_id, stripe_account=account)
+    facts = await till.payments.retrieve_session(session_id, stripe_account=about[1])
     if facts is None or facts.status != "complete":
         raise NotFound
     settled = await settle_at_once(sessions, till, facts, now=now)
-    order_id = (
-        UUID(facts.metadata["order_id"]) if settled not in (Settled.FOREIGN, Settled.UNMATCHED) else None
+    if settled not in (Settled.FOREIGN, Settled.UNMATCHED):
+        return UUID(facts.metadata["order_id"])
+    if known is not None:
+        return known[0].order_id  # without our marks, and booked by hand with this order
+    async with sessions.reading() as session:
+        if await _is_looked_at(session, session_id):
+            return None
+    raise NotFound
+
+
+async def _is_looked_at(session: AsyncSession, session_id: str) -> bool:
+    foreign = await of_session(session, session_id)
+    return foreign is not None and foreign.state == "open"
+
+
+async def _whom_to_ask(
+    session: AsyncSession, order_hint: UUID | None, user_id: UUID | None
+) -> tuple[UUID, str] | None:
+    """An order and the Stripe account to ask, about a session that is not known here.
+
+    Its id was never stored, or somebody made it by hand: then it may be for the newest order of this buyer.
+    """
+    account = await _account_of(session, order_hint)
+    if order_hint is not None and account is not None:
+        return order_hint, account
+    if user_id is None:
+        return None
+    newest = select(Order.id, Order.stripe_account).where(
+        Order.user_id == user_id, Order.state.in_(MAY_BE_LOOKED_AT), Order.total > 0
     )
-    if order_id is None:
-        raise NotFound
-    return order_id
+    row = (await session.execute(newest.order_by(Order.created_at.desc()).limit(1))).first()
+    return (row[0], row[1]) if row else None
 
 
 async def _account_of(session: AsyncSession, order_id: UUID | None) -> str | None:

@@ -8,12 +8,15 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart import attempts, orders
+from cart.foreign.views import is_looked_at
 from cart.models import CheckoutAttempt, Order, Refund
 from cart.sold import as_sold
 from cart.summary import pages_of
 from shared.contracts.dtos import PageDTO, TicketDTO
 from shared.contracts.protocols import CalendarService
 from shared.contracts.states import OrderState
+
+MAY_BE_LOOKED_AT = (OrderState.PENDING, *orders.ENDED_UNPAID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,8 @@ class OrderView:
     refunds: list[Refund]
     attempt: CheckoutAttempt | None
     """The one that may still be paid, while the order is pending."""
+    looked_at: bool
+    """A payment without our marks fits this order, and the operator has not said yet what it is."""
     siblings: list[Order]
     """All live orders of the same cart, this one too, in the order in which they are paid."""
 
@@ -69,6 +74,7 @@ async def order_view(
         pages=list(pages.values()),
         refunds=await refunds_of(session, [order_id]),
         attempt=attempt,
+        looked_at=order.state in MAY_BE_LOOKED_AT and await is_looked_at(session, order_id),
         siblings=siblings,
     )
 

@@ -217,16 +217,18 @@ async def pending() -> ResponseReturnValue:
 @blueprint.get("/checkout/complete", endpoint="complete")
 async def complete_checkout() -> ResponseReturnValue:
     """Back from Stripe: settle for anyone who brings a session id, show details to the owner only (spec: C3)."""
-    sessions = shop().database.sessions
+    sessions, user = shop().database.sessions, await current_user()
     order_id = await complete.complete(
         sessions,
         till(),
         _asked(),
         session_id=request.args.get("session_id", ""),
         order_hint=parse_id(request.args.get("order", "")),
+        user_id=user.id if user else None,
         now=now(),
     )
-    user = await current_user()
+    if order_id is None:
+        return await render_template("cart/looked_at.html")
     if user is None:
         return await render_template("cart/complete.html", order_id=order_id)
     return see_other(f"/orders/{order_id}/confirmation")

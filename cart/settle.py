@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart import attempts, orders
 from cart.books import ledger
+from cart.foreign.noticing import notice, seen_in_session
 from cart.mails import owe_failed_mail, owe_paid_mail, owe_sent_back_mail, warn_office
 from cart.models import CheckoutAttempt, Order, OrderLine, Payment
 from cart.refunds.owing import RefundReason, owe_refund
@@ -57,6 +58,7 @@ async def settle(
     Safe to repeat: a payment intent is booked once, tickets are confirmed once.
     """
     if not is_marked(facts.metadata, await installation_id(session)):
+        await _keep_what_fits(session, facts, now=now)
         return Settled.FOREIGN
     if not facts.is_known:
         return Settled.UNKNOWN
@@ -76,6 +78,30 @@ async def settle(
     if facts.payment_status == "unpaid":
         return await _unpaid(session, till, order, lines, failed=failed, now=now)
     return Settled.NOTHING_PAID
+
+
+async def _keep_what_fits(session: AsyncSession, facts: SessionFacts, *, now: datetime) -> None:
+    """Paid without our marks: never booked by itself, but kept for a person where it fits an order (spec: F4)."""
+    if (seen := seen_in_session(facts, now=now)) is not None:
+        await notice(session, seen, now=now)
+
+
+async def send_back(
+    session: AsyncSession,
+    till: Till,
+    attempt: CheckoutAttempt,
+    facts: SessionFacts,
+    *,
+    reason: RefundReason,
+    now: datetime,
+) -> Settled:
+    """Book a paid session with the attempt's order, and owe all of it back; the order stays as it is."""
+    order, lines = await orders.lock_order_with_lines(session, attempt.order_id)
+    payment = await _book(session, order, attempt, facts, now=now)
+    if payment is None:
+        return Settled.ALREADY
+    await _send_back(session, till, order, lines, payment, reason, now=now)
+    return Settled.REFUND_DUE
 
 
 async def _find_attempt(session: AsyncSession, facts: SessionFacts) -> tuple[CheckoutAttempt | None, bool]:

@@ -50,6 +50,12 @@ def _id(field: StripeObject | str | None) -> str | None:
     return object_id
 
 
+def _email(of: StripeObject | None, name: str) -> str | None:
+    """An address that Stripe may have, or not."""
+    said = of.to_dict().get(name) if of is not None else None
+    return said if isinstance(said, str) else None
+
+
 def _texts(metadata: StripeObject | None) -> dict[str, str]:
     return metadata.to_dict() if metadata is not None else {}
 
@@ -74,6 +80,7 @@ def session_facts(session: Session, stripe_account: str) -> SessionFacts:
         client_secret=session.client_secret,
         customer=_id(session.customer),
         created=_moment(session.created),
+        email=_email(session.customer_details, "email") or _email(session, "customer_email"),
         intent_status=intent.status if isinstance(intent, PaymentIntent) else None,
     )
 
@@ -89,6 +96,8 @@ def intent_facts(intent: PaymentIntent, stripe_account: str) -> IntentFacts:
         metadata=_texts(intent.metadata),
         livemode=intent.livemode,
         created=_moment(intent.created),
+        customer=_id(intent.customer),
+        email=_email(intent, "receipt_email"),
     )
 
 
@@ -105,6 +114,7 @@ def charge_facts(charge: Charge, stripe_account: str) -> ChargeFacts:
         disputed=charge.disputed,
         metadata=_texts(charge.metadata),
         created=_moment(charge.created),
+        email=_email(charge.billing_details, "email"),
     )
 
 

@@ -13,9 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from cart.books import looks, payouts
-from cart.books.ledger import ORPHANS, REFUNDS_UNALLOCATED, transfers_of
+from cart.books.ledger import FOREIGN, ORPHANS, REFUNDS_UNALLOCATED, transfers_of
 from cart.books.lookup import known_about
 from cart.books.posting import REVERSED, Known, allocated_legs, legs_of, reversed_legs, sale_of, whole_legs
+from cart.foreign.models import ForeignPayment
 from cart.models import LedgerTransfer, Refund, RefundLine
 from cart.records import BalanceTransaction
 from cart.till import Till
@@ -116,7 +117,9 @@ async def post_open(sessions: Sessions, *, now: datetime) -> int:
     while after is not None:
         after, more = await retrying(_post_batch, sessions, after, now)
         posted += more
-    return posted + await retrying(_allocate, sessions, now)
+    undone = await retrying(_take_from_foreign, sessions, now)
+    posted += await retrying(_allocate, sessions, now)
+    return posted + (await post_open(sessions, now=now) if undone else 0)
 
 
 async def _post_batch(sessions: Sessions, after: Place | None, now: datetime) -> tuple[Place | None, int]:
@@ -162,6 +165,40 @@ async def post_orphan(session: AsyncSession, transaction: BalanceTransaction, *,
     transaction.posted_at = now
     await session.flush()
     return True
+
+
+async def _take_from_foreign(sessions: Sessions, now: datetime) -> int:
+    """Movements of payments that bore no mark of ours and were booked by hand since: out of `foreign`, by reversing.
+
+    They wait then as any other of our payments' and are posted to where they belong.
+    """
+    undone = aliased(LedgerTransfer)
+    is_undone = exists().where(
+        undone.stripe_account == LedgerTransfer.stripe_account,
+        undone.balance_transaction == LedgerTransfer.balance_transaction,
+        undone.kind == FOREIGN + REVERSED,
+    )
+    async with sessions.begin() as session:
+        rows = await session.execute(
+            select(BalanceTransaction, LedgerTransfer)
+            .join(
+                LedgerTransfer,
+                (LedgerTransfer.stripe_account == BalanceTransaction.stripe_account)
+                & (LedgerTransfer.balance_transaction == BalanceTransaction.id),
+            )
+            .join(
+                ForeignPayment,
+                (ForeignPayment.stripe_account == BalanceTransaction.stripe_account)
+                & (ForeignPayment.payment_intent == BalanceTransaction.payment_intent),
+            )
+            .where(ForeignPayment.order_id.is_not(None), LedgerTransfer.kind == FOREIGN, ~is_undone)
+            .with_for_update(of=BalanceTransaction, skip_locked=True)
+        )
+        found = rows.all()
+        for transaction, posted in found:
+            session.add_all(transfers_of(transaction, reversed_legs([posted]), order_id=None, at=now))
+            transaction.posted_at = None
+        return len(found)
 
 
 async def _allocate(sessions: Sessions, now: datetime) -> int:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from cart.foreign.models import ForeignPayment
 from cart.models import Order, Payment, Refund, WebhookEvent, WebhookRefusal
 from cart.operator import checks
 from cart.records import Reconciliation
@@ -29,10 +30,11 @@ CLOCK_ALARM_SECONDS = 150  # half of what Stripe's signatures allow
 CHECK_LATE = timedelta(hours=3)
 
 NO_WEBHOOKS, ROTATED, CLOCK = "Webhook down", "Key rotated", "Clock wrong"
-REFUND_FAILED, BOOKS, UNMATCHED = (
+REFUND_FAILED, BOOKS, UNMATCHED, WITHOUT_MARKS = (
     "A refund failed",
     "The books do not balance",
     "An event that matches nothing",
+    "Paid without our marks",
 )
 
 
@@ -43,6 +45,7 @@ async def money_facts(session: AsyncSession, now: datetime) -> list[Fact]:
         await signatures(session, now),
         await left_over(session, now),
         await unmatched(session, now),
+        await paid_without_marks(session, now),
         await _lapsed(session, now),
         await _refunds_due(session, now),
         await refunds_stuck(session, now),
@@ -147,6 +150,20 @@ async def _refunds_due(session: AsyncSession, now: datetime) -> Fact:
     )
     count, oldest = (await session.execute(query)).one()
     return waiting("refunds", "refund", "refunds", count, oldest, now, href="/operator/refunds")
+
+
+async def paid_without_marks(session: AsyncSession, now: datetime) -> Fact:
+    """Payments made by hand at Stripe that fit an order: a buyer has paid and has no tickets (spec: F4)."""
+    query = select(func.count(), func.min(ForeignPayment.noticed_at)).where(ForeignPayment.state == "open")
+    count, oldest = (await session.execute(query)).one()
+    name, title, href = "paid_without_marks", "Payments without our marks", "/operator/foreign"
+    if not count:
+        return Fact(name, title, "None fits an order of ours.", value=0, href=href)
+    words = (
+        f"{counted(count, 'payment fits an order', 'payments fit orders')} and did not come from our checkout, "
+        f"the oldest for {lasted(now - oldest)}: say what it is."
+    )
+    return Fact(name, title, words, Level.ALARM, count, oldest, WITHOUT_MARKS, href)
 
 
 async def refunds_stuck(session: AsyncSession, now: datetime) -> Fact:

@@ -50,6 +50,7 @@ class Kind(StrEnum):
     TICKETS_HELD_FOR_NOBODY = "tickets_held_for_nobody"
     POOL_DIFFERS = "pool_differs"
     ORPHAN = "orphan"
+    PAID_WITHOUT_MARKS = "paid_without_marks"
 
 
 KIND_WORDS = {
@@ -88,6 +89,7 @@ KIND_WORDS = {
     Kind.TICKETS_HELD_FOR_NOBODY: "Stock held by an order that is over",
     Kind.POOL_DIFFERS: "Stock counter is not what tickets hold",
     Kind.ORPHAN: "Ours at Stripe, unknown here",
+    Kind.PAID_WITHOUT_MARKS: "Paid without our marks, fits an order",
 }
 
 NEEDS_A_PERSON = "needs a person"

@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart.books.keeping import fetch, post_open
-from cart.reconcile import books, disputes, money, orders, orphans
+from cart.reconcile import books, disputes, foreign, money, orders, orphans
 from cart.reconcile import refunds as of_refunds
 from cart.reconcile import sessions as of_sessions
 from cart.reconcile.asking import lock_turns, open_request
@@ -50,6 +50,7 @@ OF_ACCOUNT = (
     disputes.compare_disputes,
     books.compare_payouts,
     orphans.compare_orphans,
+    foreign.compare_foreign,
 )
 OF_SHOP = (
     orders.compare_held,

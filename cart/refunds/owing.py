@@ -30,6 +30,7 @@ class RefundReason(StrEnum):
     PAID_TOO_LATE = "paid_too_late"
     WRONG_AMOUNT = "wrong_amount"
     ENTRY_CLOSED = "entry_closed"
+    OUTSIDE_CHECKOUT = "outside_checkout"
     ENTRY_CANCELLED = "entry_cancelled"
     ORGANIZER = "organizer"
     BUYER = "buyer"
@@ -42,6 +43,7 @@ BOUGHT_NOTHING = (
     RefundReason.PAID_TOO_LATE,
     RefundReason.WRONG_AMOUNT,
     RefundReason.ENTRY_CLOSED,
+    RefundReason.OUTSIDE_CHECKOUT,
 )
 """Of payments that never paid their order: each has gone back whole since the moment it was booked."""
 
@@ -50,6 +52,7 @@ REASON_WORDS = {
     RefundReason.PAID_TOO_LATE: "The payment came after the tickets had gone to others.",
     RefundReason.WRONG_AMOUNT: "The amount paid was not the amount of the order.",
     RefundReason.ENTRY_CLOSED: "The event was cancelled before the payment arrived.",
+    RefundReason.OUTSIDE_CHECKOUT: "The payment was not made on this order’s payment page; it goes back in full.",
     RefundReason.ENTRY_CANCELLED: "The event was cancelled.",
     RefundReason.ORGANIZER: "The organizer cancelled tickets of this order.",
     RefundReason.BUYER: "You gave tickets back.",

@@ -49,6 +49,8 @@ class SessionFacts:
     client_secret: str | None = None
     customer: str | None = None
     created: datetime | None = None
+    email: str | None = None
+    """What the payer typed, or the session was made with."""
     intent_status: str | None = None
     """Of the payment intent, where it was asked for: tells a delayed payment that failed from one on its way."""
 
@@ -79,6 +81,9 @@ class IntentFacts:
     metadata: dict[str, str]
     livemode: bool
     created: datetime
+    customer: str | None = None
+    email: str | None = None
+    """Where its receipt goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,8 @@ class ChargeFacts:
     disputed: bool
     metadata: dict[str, str]
     created: datetime
+    email: str | None = None
+    """The payer's, as typed."""
 
 
 @dataclass(frozen=True, slots=True)

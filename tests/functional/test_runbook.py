@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from cart.foreign.noticing import LAPSED_FOR, LAPSED_FOR_AMOUNT
+from cart.foreign.routes import ADDRESS
 from cart.operator import health
 from cart.till import Till
 from cart.webhooks.news import HANDLERS
@@ -109,10 +111,24 @@ def test_sections_that_are_pointed_at() -> None:
         health.REFUND_FAILED,
         health.BOOKS,
         health.UNMATCHED,
+        health.WITHOUT_MARKS,
     }
     assert named | {"Worker dead"} <= headings
     issue = {"Database restored from a backup", "Double charge reported", "Stripe down during an on-sale"}
     assert issue <= headings
+
+
+def test_the_incident_of_a_session_without_marks() -> None:
+    """Find, decide in the words of the page, verify, keep it from happening again (spec: F4)."""
+    section = RUNBOOK.split(f"## {health.WITHOUT_MARKS}\n")[1].split("\n## ")[0]
+    page = (ROOT / "templates/operator/foreign.html").read_text()
+    for decision in ("It pays this order", "Send it back", "Not ours"):
+        assert f"*{decision}*" in section
+        assert f">{decision}</button>" in page
+    assert ADDRESS in section
+    assert f"{LAPSED_FOR.days} days" in section.replace("seven", "7")
+    assert f"within {LAPSED_FOR_AMOUNT.days} days" in section.replace("two", "2")
+    assert "After such an incident" in section
 
 
 def test_the_readme_names_every_event() -> None:

@@ -61,9 +61,13 @@ async def pay_session(standin: Standin, wishes: Json) -> Json:
 
 
 async def copy_session(standin: Standin, wishes: Json) -> Json:
-    """`session`: another one with its metadata, open, made by hand; `add` makes it dearer by so much."""
+    """`session`: another one with its metadata, open, made by hand; `add` makes it dearer by so much.
+
+    `unmarked`: without its metadata and its customer, as from a payment link.
+    """
     call, session = session_of(standin, wish(wishes, "session", str))
-    return sessions.copy(call, session, wish(wishes, "add", int, 0))
+    unmarked = wish(wishes, "unmarked", bool, False)
+    return sessions.copy(call, session, wish(wishes, "add", int, 0), marked=not unmarked)
 
 
 async def set_clock(standin: Standin, wishes: Json) -> Json:

@@ -20,6 +20,7 @@ from shared.sandbox.stripe.moneyswitches import NO_ACCOUNT, refund_by_hand
 from shared.sandbox.stripe.params import Json
 from shared.sandbox.stripe.paying import Buyer, settle_delayed, tick
 from shared.sandbox.stripe.serving import loopback_socket, serve_on
+from shared.sandbox.stripe.sessions import copy
 from shared.sandbox.stripe.webhooks import Deliveries
 from shared.sandbox.stripe.wishes import charge_of, located, session_of
 
@@ -66,6 +67,12 @@ class RunningStandin:
         """Let the bank answer for a delayed payment now."""
         call, session = session_of(self.standin, session_id)
         settle_delayed(call, session, fails=fails)
+
+    def without_marks(self, session_id: str, *, add: int = 0) -> str:
+        """Make a session by hand for what this one is for, without our metadata; the id of the new one."""
+        call, session = session_of(self.standin, session_id)
+        made: str = copy(call, session, add, marked=False)["id"]
+        return made
 
     def booking(self, *, pending: bool = False, late: bool = False) -> None:
         """Have delayed payments in the balance while they wait; book payments some seconds after they succeed."""

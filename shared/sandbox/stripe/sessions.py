@@ -159,8 +159,11 @@ def create(call: Call) -> Json:
     return call.book.put(session)
 
 
-def copy(call: Call, session: Json, add: int) -> Json:
-    """An open session with all that another one has, dearer by `add`: as somebody with the key makes it by hand."""
+def copy(call: Call, session: Json, add: int, *, marked: bool = True) -> Json:
+    """An open session with all that another one has, dearer by `add`: as somebody with the key makes it by hand.
+
+    Not `marked`: for the same things, but without metadata and for nobody that is known.
+    """
     made = snapshot(session)
     made["id"] = f"cs_test_b1{secrets.token_hex(28)}"
     made.update(status="open", payment_status="unpaid", payment_intent=None, created=call.now)
@@ -168,6 +171,9 @@ def copy(call: Call, session: Json, add: int) -> Json:
     made.update(amount_subtotal=made["amount_subtotal"] + add, amount_total=made["amount_total"] + add)
     hidden = call.book.hidden[session["id"]]
     call.book.hidden[made["id"]] = {name: snapshot(hidden[name]) for name in ("lines", "intent")}
+    if not marked:
+        made.update(metadata={}, client_reference_id=None, customer=None, customer_details=None)
+        call.book.hidden[made["id"]]["intent"] = {}
     return call.book.put(made)
 
 
