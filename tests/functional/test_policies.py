@@ -25,6 +25,7 @@ SAMPLE = {
     "order_id": str(new_id()),
     "ticket_id": str(new_id()),
     "run_id": str(new_id()),
+    "payment_id": str(new_id()),
     "filename": "icon.svg",
 }
 
