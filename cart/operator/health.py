@@ -158,7 +158,13 @@ async def paid_without_marks(session: AsyncSession, now: datetime) -> Fact:
     count, oldest = (await session.execute(query)).one()
     name, title, href = "paid_without_marks", "Payments without our marks", "/operator/foreign"
     if not count:
-        return Fact(name, title, "None fits an order of ours.", value=0, href=href)
+        return Fact(
+            name,
+            title,
+            "All payments at Stripe that fit an order came from our checkout.",
+            value=0,
+            href=href,
+        )
     words = (
         f"{counted(count, 'payment fits an order', 'payments fit orders')} and did not come from our checkout, "
         f"the oldest for {lasted(now - oldest)}: say what it is."

@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from cart.books import keeping
 from cart.disputes import apply_dispute
+from cart.foreign.models import ForeignPayment
 from cart.models import Order, Refund, WebhookEvent
 from cart.reconcile.run import reconcile
 from events.models import Entry, Page, TicketType
@@ -162,6 +163,14 @@ async def walk_as_the_operator(shop: Shop) -> None:
         }
         session.add(Refund(**same, **by_hand))
     await read(operator, "/operator/refunds", "A refund failed", f"/operator/orders/{refund.order_id}")
+    await read(operator, "/operator/foreign", "No such payment waits")
+    made_by_hand = {"payment_intent": "pi_1", "session_id": "cs_test_1", "amount": 1500, "currency": "EUR"}
+    async with shop.database.sessions.begin() as session:
+        session.add(
+            ForeignPayment(stripe_account="", livemode=False, paid_at=now, noticed_at=now, **made_by_hand)
+        )
+    await read(operator, "/operator/foreign", "Send it back", "pi_1")
+    await read(operator, "/checkout/complete?session_id=cs_test_1", "Your payment was received")
     order = f"/operator/orders/{refund.order_id}"
     await read(operator, order, "No longer owed", "Refund: ", "Checkout session", "Which tickets was it for?")
 
