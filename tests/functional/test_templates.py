@@ -164,7 +164,12 @@ async def walk_as_the_operator(shop: Shop) -> None:
         session.add(Refund(**same, **by_hand))
     await read(operator, "/operator/refunds", "A refund failed", f"/operator/orders/{refund.order_id}")
     await read(operator, "/operator/foreign", "No such payment waits")
-    made_by_hand = {"payment_intent": "pi_1", "session_id": "cs_test_byhand", "amount": 1500, "currency": "EUR"}
+    made_by_hand = {
+        "payment_intent": "pi_1",
+        "session_id": "cs_test_byhand",
+        "amount": 1500,
+        "currency": "EUR",
+    }
     async with shop.database.sessions.begin() as session:
         session.add(
             ForeignPayment(stripe_account="", livemode=False, paid_at=now, noticed_at=now, **made_by_hand)
