@@ -186,8 +186,7 @@ async def _unpaid(
             await orders.move_order(
                 session, order, OrderState.PROCESSING, now=now, actor="stripe", why="on_its_way"
             )
-        if await give_back(session, till, order, to=OrderState.FAILED, actor="stripe", now=now):
-            await owe_failed_mail(session, till, order, lines, now=now)
+        await end_unpaid(session, till, order, lines, actor="stripe", now=now)
         return Settled.FAILED
     if await orders.move_order(
         session, order, OrderState.PROCESSING, now=now, actor="stripe", why="on_its_way"
@@ -195,6 +194,14 @@ async def _unpaid(
         # money on its way: the tickets stay held with no clock
         await till.calendar.hold_tickets_until(session, order.id, reserved_until=None)
     return Settled.PROCESSING
+
+
+async def end_unpaid(
+    session: AsyncSession, till: Till, order: Order, lines: Sequence[OrderLine], *, actor: str, now: datetime
+) -> None:
+    """The money on its way will not come: stock back, and the buyer is told, once. The caller has locked the order."""
+    if await give_back(session, till, order, to=OrderState.FAILED, actor=actor, now=now):
+        await owe_failed_mail(session, till, order, lines, now=now)
 
 
 async def _paid(

@@ -25,6 +25,9 @@ DEBITS = {
 weekends that they can hold: SEPA 5, ACH 4, Bacs up to 7. The others have the longest that Stripe gives for any, 14.
 https://docs.stripe.com/payments/bank-debits"""
 
+SLOWEST = max(DEBITS.values()) + timedelta(days=7)
+"""After that, holidays and all, no payment is still on its way."""
+
 
 def excluded_methods(*, debits: bool, starts_at: datetime | None, now: datetime) -> list[str]:
     """What a session leaves out: instructions always; debits where they are not wanted, or where the nearest event

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from cart.foreign.models import ForeignPayment
 from cart.models import Order, Payment, Refund, WebhookEvent, WebhookRefusal
 from cart.operator import checks
+from cart.overdue import is_overdue
 from cart.records import Reconciliation
 from shared.contracts.states import OrderState
 from shared.health_facts import Fact, Figures, Level, counted, lasted, level_of, waiting
@@ -29,6 +30,7 @@ BOOKS_LATE, BOOKS_VERY_LATE = timedelta(hours=2), timedelta(hours=6)
 CLOCK_ALARM_SECONDS = 150  # half of what Stripe's signatures allow
 CHECK_LATE = timedelta(hours=3)
 
+OVERDUE = "A payment that is on its way for too long"
 NO_WEBHOOKS, ROTATED, CLOCK = "Webhook down", "Key rotated", "Clock wrong"
 REFUND_FAILED, BOOKS, UNMATCHED, WITHOUT_MARKS = (
     "A refund failed",
@@ -47,6 +49,7 @@ async def money_facts(session: AsyncSession, now: datetime) -> list[Fact]:
         await unmatched(session, now),
         await paid_without_marks(session, now),
         await _lapsed(session, now),
+        await overdue(session, now),
         await _refunds_due(session, now),
         await refunds_stuck(session, now),
         await books(session, now),
@@ -142,6 +145,20 @@ async def _lapsed(session: AsyncSession, now: datetime) -> Fact:
     )
     count, oldest = (await session.execute(query)).one()
     return waiting("lapsed_orders", "lapsed hold", "lapsed holds", count, oldest, now)
+
+
+async def overdue(session: AsyncSession, now: datetime) -> Fact:
+    """Tickets held, without a clock, for money that will hardly come."""
+    query = select(func.count(), func.min(Order.created_at)).where(is_overdue(now))
+    count, oldest = (await session.execute(query)).one()
+    name, title, href = "orders_overdue", "Payments on their way", "/operator/overdue"
+    if not count:
+        return Fact(name, title, "None takes longer than its method can.", value=0, href=href)
+    words = (
+        f"{counted(count, 'order waits', 'orders wait')} longer than any method takes, the oldest for "
+        f"{lasted(now - oldest)}: tickets are held for money that will hardly come."
+    )
+    return Fact(name, title, words, Level.WARN, count, oldest, OVERDUE, href)
 
 
 async def _refunds_due(session: AsyncSession, now: datetime) -> Fact:

@@ -6,16 +6,18 @@ from quart import flash, render_template, request
 from quart.typing import ResponseReturnValue
 from quart_rate_limiter import rate_limit
 
-from cart import words
+from cart import overdue, words
 from cart.office.routes import carry_out_decision
 from cart.operator import checks, views
 from cart.operator.views import Show
 from cart.refunds import decisions
 from cart.routes import REFUND_LIMIT, REFUND_PERIOD, blueprint, till
+from shared.contracts.protocols import PaymentsRefused, PaymentsUnavailable
+from shared.contracts.states import OrderState
 from shared.errors import AppError, Conflict, Invalid
 from shared.health import board
 from shared.identity.guard import require_operator
-from shared.web import db_session, now, see_other, shop
+from shared.web import db_session, let_go, now, see_other, shop
 
 
 @blueprint.get("/operator/events")
@@ -68,6 +70,14 @@ async def operator_refunds() -> ResponseReturnValue:
     )
 
 
+@blueprint.get("/operator/overdue")
+async def operator_overdue() -> ResponseReturnValue:
+    """Orders whose payment is on its way for longer than any method takes."""
+    await require_operator()
+    rows = await overdue.overdue_orders(db_session(), now=now())
+    return await render_template("operator/overdue.html", rows=rows)
+
+
 @blueprint.get("/operator/orders/<uuid:order_id>")
 async def operator_order(order_id: UUID) -> ResponseReturnValue:
     """Any order, with all its lines, sessions, payments and history."""
@@ -82,9 +92,33 @@ async def _show_order(order_id: UUID, *, error: AppError | None = None) -> Respo
         view=view,
         order=view.order,
         words=words,
+        can_end=await overdue.can_end(db_session(), order_id, now=now()),
         notice=error.message if error else "",
     )
     return body, error.status if error else 200
+
+
+ENDED = {
+    OrderState.PAID: "Stripe says that it was paid: the order is paid, its tickets are confirmed.",
+    OrderState.FAILED: "The order is over and its tickets are free. Money that comes all the same goes back by itself.",
+}
+
+
+@blueprint.post("/operator/orders/<uuid:order_id>/end")
+@rate_limit(REFUND_LIMIT, REFUND_PERIOD)
+async def operator_end(order_id: UUID) -> ResponseReturnValue:
+    """End an order whose payment does not come; Stripe is asked first."""
+    user = await require_operator()
+    await let_go()  # Stripe is waited for with nothing held
+    try:
+        state = await overdue.end_overdue(
+            shop().database.sessions, till(), order_id=order_id, actor=f"user:{user.id}", now=now()
+        )
+    except (Conflict, PaymentsUnavailable, PaymentsRefused) as error:
+        return await _show_order(order_id, error=error)
+    await flash(ENDED[state], "ok")
+    board(shop()).forget()
+    return see_other(f"/operator/orders/{order_id}")
 
 
 @blueprint.post("/operator/orders/<uuid:order_id>/decide")

@@ -1,7 +1,6 @@
 """Orders, whatever Stripe lists: held past their time, on their way for ever, paid with no payment or tickets."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
@@ -9,6 +8,7 @@ from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart.models import LedgerTransfer, Order, OrderLine, Payment, RefundLine
+from cart.overdue import is_overdue
 from cart.reconcile import repairs
 from cart.reconcile.differences import NEEDS_A_PERSON, Difference, Kind, Repair, Scope
 from cart.reconcile.reading import OrderBrief, among, orders_by_id
@@ -20,7 +20,6 @@ from shared.ids import parse_ids
 from shared.models import AuditEntry
 from shared.money import format_minor
 
-SLOWEST_METHOD = timedelta(days=21)  # a bank debit takes up to two weeks, and holidays
 ADMITTED = (TicketState.CONFIRMED, TicketState.CHECKED_IN)
 PER_STEP = 500
 
@@ -29,12 +28,11 @@ async def compare_orders(session: AsyncSession, scope: Scope) -> list[Difference
     """Orders that stand still, and orders that say paid where nothing else does."""
     paid = (Order.state == OrderState.PAID, Order.total > 0)
     lapsed = Order.reserved_until < scope.now - scope.grace
-    slow = Order.created_at < scope.now - SLOWEST_METHOD
     of_payment = exists().where(Payment.order_id == Order.id)
     in_ledger = exists().where(LedgerTransfer.order_id == Order.id, LedgerTransfer.kind == "gross")
     return [
         *await _standing(session, Kind.ORDER_LAPSED, Order.state == OrderState.PENDING, lapsed),
-        *await _standing(session, Kind.ORDER_PROCESSING, Order.state == OrderState.PROCESSING, slow),
+        *await _standing(session, Kind.ORDER_PROCESSING, is_overdue(scope.now)),
         *await _standing(session, Kind.PAID_WITHOUT_LEDGER, *paid, ~(of_payment & in_ledger)),
     ]
 

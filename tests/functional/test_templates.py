@@ -146,6 +146,7 @@ async def walk_as_the_operator(shop: Shop) -> None:
     operator, now = await shop.buyer("boss@example.org"), shop.clock.now()
     await read(operator, "/operator", "No worker has ever run here", "Runbook:")
     await read(operator, "/operator/events", "No such events")
+    await read(operator, "/operator/overdue", "No payment takes too long")
     async with shop.database.sessions.begin() as session:
         session.add(
             WebhookEvent(
