@@ -153,7 +153,7 @@ async def overdue(session: AsyncSession, now: datetime) -> Fact:
     count, oldest = (await session.execute(query)).one()
     name, title, href = "orders_overdue", "Payments on their way", "/operator/overdue"
     if not count:
-        return Fact(name, title, "None takes longer than its method can.", value=0, href=href)
+        return Fact(name, title, "No payment takes longer than its method can.", value=0, href=href)
     words = (
         f"{counted(count, 'order waits', 'orders wait')} longer than any method takes, the oldest for "
         f"{lasted(now - oldest)}: tickets are held for money that will hardly come."
