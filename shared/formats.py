@@ -69,9 +69,12 @@ def date_part(at: datetime, time_zone: str, pattern: str) -> str:
     return _said(at, time_zone, pattern)
 
 
+@lru_cache(maxsize=8192)
 def clock_time(at: datetime, time_zone: str) -> str:
-    """20:14."""
-    return _said(at, time_zone, "HH:mm")
+    """20:14; in the hour that the clocks go through twice, 02:30 (CEST): there are two of them."""
+    text, local = _said(at, time_zone, "HH:mm"), at.astimezone(ZoneInfo(time_zone))
+    first, second = local.replace(fold=0).utcoffset(), local.replace(fold=1).utcoffset()
+    return text if first == second else f"{text} ({local.tzname()})"
 
 
 def when(starts_at: datetime, ends_at: datetime, time_zone: str) -> str:

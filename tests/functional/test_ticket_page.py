@@ -1,6 +1,8 @@
 """A ticket's own page and its calendar file."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from urllib.parse import unquote
 from uuid import UUID
 
 import pytest
@@ -159,3 +161,13 @@ def test_qr_holds_the_door_code() -> None:
     code, other = new_door_code(), new_door_code()
     assert qr_image(code).startswith("data:image/svg+xml")
     assert qr_image(code) == qr_image(code) != qr_image(other)
+
+
+def test_the_code_brings_its_own_ground() -> None:
+    """On a dark card or in forced colours it still has light modules and a quiet zone of four (jquery-qrcode 47)."""
+    picture = unquote(qr_image("ABCD-EFGH-JKMN-PQRS"))
+    width = re.search(r"width=['\"](\d+)", picture)
+    assert width is not None
+    modules = int(width[1]) // 8 - 2 * 4
+    assert modules in range(21, 60, 4), "a QR code is 21 modules wide, or 25, or 29"
+    assert "#fff" in picture

@@ -92,3 +92,19 @@ def test_mails_get_the_same_filters() -> None:
     environment = Environment(autoescape=True)
     formats.install(environment)
     assert environment.from_string("{{ 1250|money('EUR') }}").render() == "€12.50"
+
+
+@pytest.mark.parametrize(
+    ("utc", "time_zone", "said"),
+    [
+        ("2026-10-25T00:30", "Europe/Vienna", "02:30 (CEST)"),
+        ("2026-10-25T01:30", "Europe/Vienna", "02:30 (CET)"),
+        ("2026-10-25T02:00", "Europe/Vienna", "03:00"),
+        ("2026-03-29T01:30", "Europe/Vienna", "03:30"),
+        ("2026-11-01T05:30", "America/New_York", "01:30 (EDT)"),
+        ("2026-10-25T00:30", "Asia/Tokyo", "09:30"),
+    ],
+)
+def test_a_doubled_hour_says_which(utc: str, time_zone: str, said: str) -> None:
+    """When the clocks go back there are two half past twos (cal.com 1092)."""
+    assert formats.clock_time(datetime.fromisoformat(utc).replace(tzinfo=UTC), time_zone) == said
