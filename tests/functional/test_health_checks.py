@@ -178,7 +178,11 @@ def endpoint(url: str = ADDRESS, *, enabled: bool = True, **values: object) -> E
     [
         ([endpoint()], set(), "sends all"),
         ([endpoint(events=("*",))], set(), "sends all"),
-        ([endpoint(events=HANDLED[:3]), endpoint(events=HANDLED[3:])], set(), "sends all"),
+        (
+            [endpoint(), endpoint(events=HANDLED[1:])],
+            {checks.ENDPOINT},
+            f"one of its 2 endpoints: {HANDLED[0]}.",
+        ),
         ([], {checks.ENDPOINT}, "It has: no other"),
         ([endpoint(f"{ADDRESS}/")], {checks.ENDPOINT}, f"It has: {ADDRESS}/"),
         ([endpoint(enabled=False)], {checks.ENDPOINT}, "switched off"),
