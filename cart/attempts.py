@@ -195,17 +195,15 @@ async def order_with_attempt(
     return None if row is None else (row[0], row[1])
 
 
-async def attempt_of_session(
-    session: AsyncSession, session_id: str
-) -> tuple[CheckoutAttempt, OrderState] | None:
-    """The attempt with this Checkout session id, and the state of its order."""
+async def attempt_of_session(session: AsyncSession, session_id: str) -> tuple[CheckoutAttempt, Order] | None:
+    """The attempt with this Checkout session id, and its order."""
     found = (
-        select(CheckoutAttempt, Order.state)
+        select(CheckoutAttempt, Order)
         .join(Order, Order.id == CheckoutAttempt.order_id)
         .where(CheckoutAttempt.session_id == session_id)
     )
     row = (await session.execute(found.limit(1))).first()
-    return (row[0], OrderState(row[1])) if row else None
+    return (row[0], row[1]) if row else None
 
 
 async def send(

@@ -1,6 +1,7 @@
 """Coming back from Stripe's page, or going there again: the session is retrieved first (spec: C2–C4)."""
 
 import re
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
@@ -26,6 +27,21 @@ SESSION_ID = re.compile(r"cs_(test|live)_[A-Za-z0-9]{1,58}")
 """At most 66 characters (Stripe's OpenAPI document)."""
 ASKED_TIMES, ASKED_WITHIN = 20, timedelta(seconds=15)
 """How often Stripe is asked about one order because somebody has come back: a person never reaches it, a loop does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """An order that somebody has come back for: enough of its buyer to know one's own address by, and no more."""
+
+    order_id: UUID
+    buyer_id: UUID
+    masked_email: str
+
+    @classmethod
+    def to(cls, order: Order) -> "Returned":
+        """The order, with its buyer's address as a…@example.org."""
+        local, _, domain = order.email.rpartition("@")
+        return cls(order.id, order.user_id, f"{local[:1]}…@{domain}")
 
 
 class NotComplete(AppError):
@@ -77,8 +93,8 @@ async def complete(
     order_hint: UUID | None,
     user_id: UUID | None,
     now: datetime,
-) -> UUID | None:
-    """Settle what a returning buyer brings; returns the order's id (spec: C3).
+) -> "Returned | None":
+    """Settle what a returning buyer brings; returns the order, and whose it is (spec: C3).
 
     None for a payment without our marks that fits an order: it was received, and a person looks at it (spec: F4).
 
@@ -96,22 +112,35 @@ async def complete(
             if known
             else await _whom_to_ask(session, order_hint, user_id)
         )
-    if known is not None and known[1] is OrderState.PAID and known[0].state == "complete":
-        return known[0].order_id
+    if known is not None and known[1].state == OrderState.PAID and known[0].state == "complete":
+        return Returned.to(known[1])
     if about is None or not asked.may(about[0], now):
         raise NotFound
     facts = await till.payments.retrieve_session(session_id, stripe_account=about[1])
     if facts is None or facts.status != "complete":
         raise NotFound
     settled = await settle_at_once(sessions, till, facts, now=now)
-    if settled not in (Settled.FOREIGN, Settled.UNMATCHED):
-        return UUID(facts.metadata["order_id"])
     if known is not None:
-        return known[0].order_id  # without our marks, and booked by hand with this order
+        return Returned.to(known[1])  # also one without our marks that was booked by hand with this order
     async with sessions.reading() as session:
+        if settled not in (Settled.FOREIGN, Settled.UNMATCHED):
+            return Returned.to(await session.get_one(Order, UUID(facts.metadata["order_id"])))
         if await _is_looked_at(session, session_id):
             return None
     raise NotFound
+
+
+async def own_order_of(sessions: Sessions, session_id: str, *, user_id: UUID | None) -> UUID | None:
+    """The user's own order that this session is to pay: where to go on when it was not completed."""
+    if user_id is None or not SESSION_ID.fullmatch(session_id):
+        return None
+    own = (
+        select(Order.id)
+        .join(CheckoutAttempt, CheckoutAttempt.order_id == Order.id)
+        .where(CheckoutAttempt.session_id == session_id, Order.user_id == user_id)
+    )
+    async with sessions.reading() as session:
+        return cast("UUID | None", await session.scalar(own.limit(1)))
 
 
 async def _is_looked_at(session: AsyncSession, session_id: str) -> bool:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import and_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart import attempts, orders
-from cart.foreign.views import is_looked_at
+from cart.foreign.views import looked_at
 from cart.models import CheckoutAttempt, Order, Refund
 from cart.sold import as_sold
 from cart.summary import pages_of
@@ -65,18 +65,26 @@ async def order_view(
     pages = pages_of(tickets) or await calendar.get_pages(
         session, sorted({line.page_id for line in order.lines})
     )
-    attempt = None
-    if order.state == OrderState.PENDING:
-        attempt = await attempts.active_attempt(session, order_id)
+    attempt, is_looked_at = None, False
+    if order.state in MAY_BE_LOOKED_AT:
+        attempt, is_looked_at = await _what_it_waits_for(session, order_id)
     return OrderView(
         order=order,
         tickets=as_sold(tickets, order.lines, order.currency),
         pages=list(pages.values()),
         refunds=await refunds_of(session, [order_id]),
         attempt=attempt,
-        looked_at=order.state in MAY_BE_LOOKED_AT and await is_looked_at(session, order_id),
+        looked_at=is_looked_at,
         siblings=siblings,
     )
+
+
+async def _what_it_waits_for(session: AsyncSession, order_id: UUID) -> tuple[CheckoutAttempt | None, bool]:
+    """The attempt that may still be paid, and whether a payment without our marks may be for it; one statement."""
+    active = and_(CheckoutAttempt.order_id == Order.id, CheckoutAttempt.state.in_(attempts.ACTIVE))
+    query = select(CheckoutAttempt, looked_at(Order.id)).select_from(Order).outerjoin(CheckoutAttempt, active)
+    row = (await session.execute(query.where(Order.id == order_id).limit(1))).one()
+    return row[0], row[1]
 
 
 async def refunds_of(session: AsyncSession, order_ids: Sequence[UUID]) -> list[Refund]:

@@ -218,20 +218,27 @@ async def pending() -> ResponseReturnValue:
 async def complete_checkout() -> ResponseReturnValue:
     """Back from Stripe: settle for anyone who brings a session id, show details to the owner only (spec: C3)."""
     sessions, user = shop().database.sessions, await current_user()
-    order_id = await complete.complete(
-        sessions,
-        till(),
-        _asked(),
-        session_id=request.args.get("session_id", ""),
-        order_hint=parse_id(request.args.get("order", "")),
-        user_id=user.id if user else None,
-        now=now(),
-    )
-    if order_id is None:
+    session_id, user_id = request.args.get("session_id", ""), user.id if user else None
+    try:
+        order = await complete.complete(
+            sessions,
+            till(),
+            _asked(),
+            session_id=session_id,
+            order_hint=parse_id(request.args.get("order", "")),
+            user_id=user_id,
+            now=now(),
+        )
+    except NotFound:
+        unfinished = await complete.own_order_of(sessions, session_id, user_id=user_id)
+        if unfinished is None:
+            raise
+        return see_other(f"/orders/{unfinished}")
+    if order is None:
         return await render_template("cart/looked_at.html")
-    if user is None:
-        return await render_template("cart/complete.html", order_id=order_id)
-    return see_other(f"/orders/{order_id}/confirmation")
+    if user_id != order.buyer_id:
+        return await render_template("cart/complete.html", order=order, is_signed_in=user is not None)
+    return see_other(f"/orders/{order.order_id}/confirmation")
 
 
 @blueprint.get("/orders")

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import exists, select
+from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from cart.foreign.models import ForeignFit, ForeignPayment
 from cart.models import Order
@@ -64,15 +65,14 @@ async def decided(session: AsyncSession) -> Sequence[tuple[ForeignPayment, Order
     return [(payment, order) for payment, order in rows]
 
 
-async def is_looked_at(session: AsyncSession, order_id: UUID) -> bool:
-    """Whether a payment that fits this order surely waits for the operator: by its payer, not by its amount alone."""
-    query = exists().where(
+def looked_at(order_id: ColumnElement[UUID] | InstrumentedAttribute[UUID]) -> ColumnElement[bool]:
+    """Whether a payment that fits an order surely waits for the operator: by its payer, not by its amount alone."""
+    return exists().where(
         ForeignFit.order_id == order_id,
         ForeignFit.why.overlap(["customer", "email"]),
         ForeignFit.payment_id == ForeignPayment.id,
         ForeignPayment.state == "open",
     )
-    return bool(await session.scalar(select(query)))
 
 
 async def of_session(session: AsyncSession, session_id: str) -> ForeignPayment | None:

@@ -210,8 +210,9 @@ REFUNDS = [
 TRIES = [*BUY, *LINES, *CHECKOUT, *ORDERS, *SIGN_IN, *OFFICE, *REFUNDS]
 WITHOUT_FIELDS = {
     *("identity.sign_out", "identity.everywhere"),
-    *("cart.operator_checks", "cart.operator_event_again", "cart.compare_now"),
+    *("cart.operator_checks", "cart.operator_event_again", "cart.operator_end", "cart.compare_now"),
 }
+OF_THE_OPERATOR = {"cart.operator_foreign_decide"}  # tests/functional/test_paid_without_marks.py
 OF_A_PROGRAM = {"cart.stripe_webhook"}  # tests/functional/test_webhook.py
 
 
@@ -319,7 +320,7 @@ def test_no_form_is_left_out(shop: Shop) -> None:
         if "/orders/1/" not in one.path
     }
     taking = {rule.endpoint for rule in shop.app.url_map.iter_rules() if "POST" in (rule.methods or ())}
-    assert tried == taking - WITHOUT_FIELDS - OF_A_PROGRAM
+    assert tried == taking - WITHOUT_FIELDS - OF_THE_OPERATOR - OF_A_PROGRAM
 
 
 NAMED_ADDRESSES = {

@@ -75,7 +75,19 @@ async def test_return_page_for_a_stranger_shows_nothing_of_the_order(road: Road)
     assert "Concert" not in await page_of(answer)
     assert (await road.world.order(order_id)).state == OrderState.PAID
     answer = await stranger.get(f"/checkout/complete?session_id={session_id}", follow_redirects=True)
-    assert answer.status_code == 404
+    page = await page_of(answer)
+    assert "It belongs to" in page, "paid, then a wall (woocommerce 14385, convene 1657)"
+    assert "…@example.org, and you are signed in with another address" in page
+    assert "Concert" not in page
+
+
+async def test_back_from_an_unfinished_checkout(road: Road) -> None:
+    """An own order that was not paid is where it goes on; to anybody else there is nothing here (spec: C3, L8)."""
+    order_id, session_id = await road.to_stripe(1)
+    back = f"/checkout/complete?session_id={session_id}"
+    answer = await road.buyer.get(back)
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"/orders/{order_id}")
+    assert (await road.app.test_client().get(back)).status_code == 404
 
 
 REFUSED: dict[str, tuple[bytes, str | None]] = {
