@@ -272,11 +272,15 @@ async def test_open_page_of_an_orphan(world: World) -> None:
 
 
 async def test_foreign_is_counted_and_never_touched(world: World) -> None:
-    """Another program's, or another installation's, on the same account: a number, no difference (spec: H1)."""
+    """Another program's, or another installation's, on the same account: a number, no difference (spec: H1).
+
+    One that fits an order of ours waits for a person: tests/functional/test_paid_without_marks.py.
+    """
     _, _, session_id = await world.bought(await world.sell(hold_minutes=60))
     ours = world.payments.known[session_id]
     for number, metadata in enumerate(({}, {"app": "tillgate", "installation_id": "another"})):
-        foreign = replace(ours, id=f"cs_foreign_{number}", metadata=metadata)
+        theirs = {"customer": "cus_of_another", "amount_total": ours.amount_total + 100}
+        foreign = replace(ours, id=f"cs_foreign_{number}", metadata=metadata, **theirs)  # type: ignore[arg-type]
         world.payments.known[foreign.id] = foreign
     world.payments.pay("cs_foreign_0")
     await work(world)
