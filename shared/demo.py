@@ -102,6 +102,7 @@ def _start_payments(
     stripe = ["--port", str(port), "--state", str(settings.var_dir / folder / "stripe.json")]
     stripe += ["--secret-key", env["STRIPE_SECRET_KEY"], "--webhook-secret", env["STRIPE_WEBHOOK_SECRET"]]
     stripe += ["--webhook-url", f"{settings.public_url}/webhooks/stripe"]
+    stripe += ["--account", SECOND_ACCOUNT]
     stand_in = f"http://{HOST}:{port}/"
     supervisor.start("payment stand-in", ["shared.sandbox.stripe", *stripe], env, ready_url=stand_in)
 

@@ -21,6 +21,7 @@ from shared.sandbox.stripe.serving import loopback_socket, serve_on
     "--connect-secret", help="Signs events of connected accounts; left out, the webhook secret does."
 )
 @click.option("--event", "event_types", multiple=True, help="Send only events of this type; may be repeated.")
+@click.option("--account", "accounts", multiple=True, help="A connected account to know; may be repeated.")
 @click.option(
     "--state",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -33,6 +34,7 @@ def main(
     webhook_secret: str,
     connect_secret: str | None,
     event_types: tuple[str, ...],
+    accounts: tuple[str, ...],
     state: Path | None,
 ) -> None:
     """Speak Stripe's API on 127.0.0.1. No real money moves."""
@@ -49,6 +51,7 @@ def main(
         state_file=state,
         connect_secret=connect_secret,
         event_types=event_types,
+        known_accounts=accounts,
     )
     click.echo(f"Payment stand-in on {address}")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -4,13 +4,13 @@ import asyncio
 import base64
 import binascii
 import json
-import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from quart import Blueprint, Response, request
 
 from shared.sandbox.stripe import (
+    accounts,
     balance,
     catalog,
     disputes,
@@ -32,6 +32,7 @@ from shared.sandbox.stripe.params import Json, check, parse_form
 from shared.sandbox.stripe.store import new_id
 
 ROUTES: tuple[Route, ...] = (
+    *accounts.ROUTES,
     *sessions.ROUTES,
     *paying.ROUTES,
     *payments.ROUTES,
@@ -78,7 +79,7 @@ def _view(standin: Standin, route: Route) -> Callable[..., Awaitable[Response]]:
 
 async def _serve(standin: Standin, route: Route, request_id: str, ids: dict[str, str]) -> Response:
     authorise(standin)
-    account = _account(request.headers.get("Stripe-Account", ""))
+    account = accounts.acting_for(standin, request.headers.get("Stripe-Account", ""))
     limit = standin.failures.rate_limit
     reason = limit.refuses(account, f"{route.method} {route.path}", time.monotonic()) if limit else None
     if reason is not None:
@@ -138,15 +139,6 @@ def authorise(standin: Standin) -> None:
         raise StripeError("You did not provide an API key.", status=401, kept=False)
     if given != standin.secret_key:
         raise StripeError(f"Invalid API Key provided: {given[:7]}****{given[-4:]}", status=401, kept=False)
-
-
-def _account(name: str) -> str:
-    if name and not re.fullmatch(r"acct_\w{1,64}", name):
-        message = (
-            f"The provided key does not have access to account '{name}' (or that account does not exist)."
-        )
-        raise StripeError(message, status=403, code="account_invalid", kept=False)
-    return name
 
 
 async def _fail_before(

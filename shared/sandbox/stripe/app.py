@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 from quart import Quart, Response
 
-from shared.sandbox.stripe import endpoints, paying
+from shared.sandbox.stripe import accounts, endpoints, paying
 from shared.sandbox.stripe.api import api_blueprint
 from shared.sandbox.stripe.control import control_blueprint
 from shared.sandbox.stripe.core import Standin
@@ -36,13 +36,14 @@ def create_standin(
     state_file: Path | None = None,
     connect_secret: str | None = None,
     event_types: Sequence[str] = (),
+    known_accounts: Sequence[str] = (),
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> StandinApp:
     """Build the stand-in.
 
     `public_url` is its own address, used for the payment page. `event_types` limits what is sent to the
-    webhook (empty = everything), `connect_secret` signs the events of connected accounts, and `transport`
-    lets a test receive webhooks without a network.
+    webhook (empty = everything), `connect_secret` signs the events of connected accounts, `known_accounts` are
+    those the key may act for, and `transport` lets a test receive webhooks without a network.
     """
     app = StandinApp(__name__, static_folder="static", template_folder="templates")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
@@ -53,6 +54,8 @@ def create_standin(
         store=Store(state_file),
         deliveries=Deliveries(transport),
     )
+    for account_id in known_accounts:
+        accounts.open_account(app.standin, account_id)
     if webhook_url is not None:
         endpoints.adopt(
             app.standin, webhook_url, webhook_secret, connect_secret or webhook_secret, event_types

@@ -5,7 +5,7 @@ from secrets import randbelow
 
 from quart import Blueprint, Response, jsonify, request
 
-from shared.sandbox.stripe import endpoints, moneyswitches, sessions
+from shared.sandbox.stripe import accounts, endpoints, moneyswitches, sessions
 from shared.sandbox.stripe.api import authorise
 from shared.sandbox.stripe.books import read_out
 from shared.sandbox.stripe.core import Standin
@@ -183,12 +183,27 @@ async def endpoint(standin: Standin, wishes: Json) -> Json:
     return found
 
 
+async def account(standin: Standin, wishes: Json) -> Json:
+    """`account` (acct_…), and if wanted `charges_enabled`, or `access` that is withdrawn or given again.
+
+    An account that was not known is from now on.
+    """
+    account_id = wish(wishes, "account", str)
+    found = accounts.open_account(standin, account_id)
+    if "charges_enabled" in wishes:
+        accounts.restrict(standin, account_id, charges_enabled=wish(wishes, "charges_enabled", bool))
+    if "access" in wishes:
+        (accounts.restore if wish(wishes, "access", bool) else accounts.withdraw)(standin, account_id)
+    return found
+
+
 def webhook_tries(standin: Standin) -> Json:
     """Every try to deliver an event, oldest first, with its answer; status 0 = no answer."""
     return {"tries": [asdict(one) for one in standin.deliveries.tries]}
 
 
 SWITCHES: dict[str, Switch] = {
+    "account": account,
     "pay": pay_session,
     "copy-session": copy_session,
     "clock": set_clock,

@@ -7,7 +7,7 @@ from typing import Any
 from shared.sandbox.stripe import objects
 from shared.sandbox.stripe.failures import Failures
 from shared.sandbox.stripe.params import Fields, Json
-from shared.sandbox.stripe.store import Book, Store, snapshot
+from shared.sandbox.stripe.store import WITHDRAWN, Book, Store, snapshot
 from shared.sandbox.stripe.webhooks import Deliveries
 
 Handler = Callable[..., Json]
@@ -72,4 +72,5 @@ class Call:
         )
         self.book.put(event)
         self.standin.store.changed = True
-        self.standin.deliveries.offer(event)
+        if WITHDRAWN not in self.book.hidden:  # Stripe: nothing is sent to a platform that was sent away
+            self.standin.deliveries.offer(event)

@@ -45,6 +45,46 @@ def event(kind: str, data: Json, *, now: int, account: str, request: Mapping[str
     return {**made, "account": account} if account else made
 
 
+def account(account_id: str, *, now: int) -> Json:
+    """An account that may sell and is paid out."""
+    return {
+        "id": account_id,
+        "object": "account",
+        "business_profile": {"mcc": "7922", "name": "Tillgate stand-in", "url": None},
+        "business_type": "company",
+        "capabilities": {"card_payments": "active", "transfers": "active"},
+        "charges_enabled": True,
+        "country": "DE",
+        "created": now,
+        "default_currency": "eur",
+        "details_submitted": True,
+        "email": None,
+        "metadata": {},
+        "payouts_enabled": True,
+        "requirements": _requirements(None),
+        "type": "standard",
+    }
+
+
+def _requirements(disabled_reason: str | None) -> Json:
+    lists = ("alternatives", "currently_due", "errors", "eventually_due", "past_due", "pending_verification")
+    return {**{name: [] for name in lists}, "current_deadline": None, "disabled_reason": disabled_reason}
+
+
+def capability(name: str, of: Json) -> Json:
+    """What an account may do by this name, as the account says it now."""
+    able = of["capabilities"][name] == "active"
+    return {
+        "id": name,
+        "object": "capability",
+        "account": of["id"],
+        "requested": True,
+        "requested_at": of["created"],
+        "requirements": _requirements(None if able else "requirements.fields_needed"),
+        "status": of["capabilities"][name],
+    }
+
+
 def customer(wishes: Json, *, now: int) -> Json:
     """A customer from the parameters of its creation."""
     address = wishes.get("address")

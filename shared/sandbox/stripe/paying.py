@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from shared.sandbox.stripe import balance, disputes, objects, payments, payouts, refunds
+from shared.sandbox.stripe import accounts, balance, disputes, objects, payments, payouts, refunds
 from shared.sandbox.stripe.core import Call, Route, Standin
 from shared.sandbox.stripe.errors import StripeError, card_error, invalid, missing
 from shared.sandbox.stripe.params import Json, Kind
@@ -40,6 +40,7 @@ def pay(call: Call, session: Json, method: Json | None, buyer: Buyer) -> None:
         return
     if method is None or method["type"] not in session["payment_method_types"]:
         raise invalid("This Checkout Session does not take that payment method.", "payment_method")
+    accounts.must_sell(call)
     _collect(call, session, method, buyer)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from shared.sandbox.stripe import balance, disputes, endpoints, payouts, refunds
+from shared.sandbox.stripe import accounts, balance, disputes, endpoints, payouts, refunds
 from shared.sandbox.stripe.app import StandinApp, create_standin
 from shared.sandbox.stripe.books import read_out
 from shared.sandbox.stripe.control import GOOD_CARD
@@ -130,6 +130,22 @@ class RunningStandin:
     def settle_in(self, currency: str | None, rate: float = 1, account: str = "") -> None:
         """Settle everything in this currency from now on, others at `rate`; None: as charged."""
         balance.settle_in(self.standin.call(account), currency, rate)
+
+    def open_account(self, account_id: str) -> None:
+        """Make a connected account known: calls for any other are refused, 403."""
+        accounts.open_account(self.standin, account_id)
+
+    def restrict_account(self, account_id: str, *, charges_enabled: bool) -> None:
+        """Say whether it may be paid ("" is the key's own account): no new sessions, no payments."""
+        accounts.restrict(self.standin, account_id, charges_enabled=charges_enabled)
+
+    def withdraw_account(self, account_id: str) -> None:
+        """Let its owner take our access away: every call is refused, and no event comes any more."""
+        accounts.withdraw(self.standin, account_id)
+
+    def restore_account(self, account_id: str) -> None:
+        """Give access again, with nothing restricted."""
+        accounts.restore(self.standin, account_id)
 
     def set_endpoint(self, endpoint_id: str, status: str) -> None:
         """Set a webhook endpoint to `enabled` or `disabled`."""

@@ -3,7 +3,7 @@
 import secrets
 from typing import Any
 
-from shared.sandbox.stripe import objects
+from shared.sandbox.stripe import accounts, objects
 from shared.sandbox.stripe.catalog import merged_metadata
 from shared.sandbox.stripe.core import Call, Route
 from shared.sandbox.stripe.errors import StripeError, invalid
@@ -129,6 +129,7 @@ LIST: Fields = {
 def create(call: Call) -> Json:
     """POST /v1/checkout/sessions"""
     params = call.params
+    accounts.must_sell(call)
     ui_mode = params.get("ui_mode", "hosted_page")
     _check_addresses(params, ui_mode)
     expires_at = _expiry(call)

@@ -10,6 +10,9 @@ from typing import Any
 from shared.sandbox.stripe.errors import missing
 from shared.sandbox.stripe.params import Json
 
+WITHDRAWN = "withdrawn"
+"""What a book keeps hidden once the account's owner has taken our access away."""
+
 
 class StandinClock:
     """The time by which sessions expire and delayed payments settle; tests stop it and move it."""

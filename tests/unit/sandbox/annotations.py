@@ -125,8 +125,11 @@ def assert_conforms(value: dict[str, Any], wanted: type[StripeObject]) -> None:
 
 
 CLASSES: dict[str, type[StripeObject]] = {
+    "account": stripe.Account,
+    "application": stripe.Application,
     "balance": stripe.Balance,
     "balance_transaction": stripe.BalanceTransaction,
+    "capability": stripe.Capability,
     "charge": stripe.Charge,
     "checkout.session": stripe.checkout.Session,
     "coupon": stripe.Coupon,

@@ -78,7 +78,10 @@ async def paid_session(
     standin: RunningStandin, client: stripe.StripeClient, card: str = GOOD_CARD, **more: Any
 ) -> dict[str, Any]:
     """A session that was paid with a card, usually a good one."""
-    options: Any = {"stripe_account": more.pop("account")} if "account" in more else {}
+    options: Any = {}
+    if "account" in more:
+        options["stripe_account"] = more.pop("account")
+        standin.open_account(options["stripe_account"])
     session = await client.v1.checkout.sessions.create_async(params=wishes(**more), options=options)
     return await standin.pay(session.id, card)
 

@@ -38,6 +38,7 @@ async def test_a_key_belongs_to_one_account_and_one_day(
 ) -> None:
     """Issue 2 section 5"""
     elsewhere: Any = {**KEYED, "stripe_account": "acct_1"}
+    standin.open_account("acct_1")
     first = await client.v1.checkout.sessions.create_async(params=wishes(), options=KEYED)
     other = await client.v1.checkout.sessions.create_async(params=wishes(), options=elsewhere)
     standin.set_clock(datetime.now(UTC) + timedelta(hours=25))

@@ -183,6 +183,7 @@ async def test_keys_and_accounts(standin: RunningStandin, client: stripe.StripeC
         with pytest.raises(stripe.AuthenticationError):
             await stranger.v1.customers.list_async()
     connect: Any = {"stripe_account": "acct_1"}
+    standin.open_account("acct_1")
     session = await client.v1.checkout.sessions.create_async(params=wishes(), options=connect)
     assert (await client.v1.checkout.sessions.retrieve_async(session.id, options=connect)).id == session.id
     with pytest.raises(stripe.InvalidRequestError) as hidden:

@@ -30,6 +30,8 @@ async def sending(receiver: Receiver) -> AsyncIterator[RunningStandin]:
 
 async def buy(standin: RunningStandin, account: str | None = None) -> str:
     """A paid session's id."""
+    if account:
+        standin.open_account(account)
     async with connected(standin) as client:
         options: stripe.RequestOptions = {"stripe_account": account} if account else {}
         session = await client.v1.checkout.sessions.create_async(params=wishes(), options=options)
