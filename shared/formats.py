@@ -15,7 +15,7 @@ from babel.core import Locale
 from babel.dates import format_datetime, get_timezone_location
 from jinja2 import Environment
 
-from shared.contracts.states import OrderState, TicketState
+from shared.contracts.states import OrderStanding, OrderState, TicketState
 from shared.money import exponent, format_major, format_minor
 from shared.settings import ROOT
 from shared.typed import shown_address
@@ -34,14 +34,20 @@ TICKET_WORDS = {
     TicketState.REMOVED: "Removed",
     TicketState.CANCELLED: "Cancelled",
 }
-ORDER_WORDS = {
+ORDER_WORDS: dict[str, str] = {
     OrderState.PENDING: "Not paid yet",
     OrderState.PROCESSING: "Payment on its way",
     OrderState.PAID: "Paid",
     OrderState.FAILED: "Payment failed",
     OrderState.EXPIRED: "Not paid in time",
     OrderState.CANCELLED: "Cancelled",
+    OrderStanding.DISPUTED: "Disputed",
+    OrderStanding.DISPUTE_LOST: "Lost to a dispute",
+    OrderStanding.REFUNDED: "Refunded",
+    OrderStanding.PARTLY_REFUNDED: "Partly refunded",
+    OrderStanding.GIVEN_BACK: "Given back",
 }
+"""By state, and by what became of one that was paid."""
 
 
 def money(minor: int, currency: str) -> str:
@@ -101,9 +107,9 @@ def zone_name(time_zone: str) -> str:
 
 
 def state_words(state: str, of: str = "ticket") -> str:
-    """A ticket's or an order's state in words; `of` says which where a plain string could be either."""
-    if isinstance(state, OrderState) or of == "order":
-        return ORDER_WORDS[OrderState(state)]
+    """A ticket's or an order's state (or standing) in words; `of` says which where a plain string could be either."""
+    if isinstance(state, OrderState | OrderStanding) or of == "order":
+        return ORDER_WORDS[state]
     return TICKET_WORDS[TicketState(state)]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists, func, or_, select
+from sqlalchemy import ColumnElement, Row, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
@@ -14,10 +14,11 @@ from cart.refunds.by_line import refundable
 from cart.refunds.decisions import ToDecide, concerns, to_decide
 from cart.refunds.owing import RefundReason, left_of_lines, left_of_payment, part_of_page, payment_of_order
 from cart.sold import as_sold
+from cart.standing import gone
 from shared import audit
 from shared.contracts.dtos import PageDTO, TicketDTO
 from shared.contracts.protocols import CalendarService
-from shared.contracts.states import SELLING_ROLES, OrderState
+from shared.contracts.states import OPENING_STATES, SELLING_ROLES, OrderStanding, OrderState
 from shared.errors import NotFound
 from shared.models import AuditEntry
 from shared.typed import stored_address
@@ -27,11 +28,26 @@ PER_PAGE = 50
 
 @dataclass(frozen=True, slots=True)
 class OrderRow:
-    """One order in the list. `amount` is this page's part, in minor units."""
+    """One order in the list: this page's part of it, amounts in minor units."""
 
     order: Order
     quantity: int
+    """Tickets that were ordered; of one that was paid, those that are still good or were used."""
     amount: int
+    gone: int
+    """What of it went back to the buyer, is about to, or is held by a bank."""
+    standing: str
+    """An OrderState, or an OrderStanding."""
+
+    @property
+    def kept(self) -> int:
+        """What of it the page has; nothing unless it was paid."""
+        return self.amount - self.gone if self.order.state == OrderState.PAID else 0
+
+    @property
+    def sold(self) -> int:
+        """How many tickets of it are paid for and not given back."""
+        return self.quantity if self.order.state == OrderState.PAID else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +65,8 @@ class OrderDetail:
     """What may still be refunded of each line, in minor units."""
     to_decide: ToDecide
     history: list[AuditEntry]
+    standing: str
+    """An OrderState or an OrderStanding, of the page's part."""
 
     @property
     def is_shared(self) -> bool:
@@ -97,10 +115,13 @@ async def list_orders(
     *,
     page_id: UUID,
     search: str = "",
-    state: OrderState | None = None,
+    standing: str = "",
     before: UUID | None = None,
 ) -> list[OrderRow]:
-    """A page's orders, newest first, `PER_PAGE` + 1 at most; `before` continues after an order's id (they grow)."""
+    """A page's orders, newest first, `PER_PAGE` + 1 at most; `before` continues after an order's id (they grow).
+
+    `standing`: only those that stand so: an OrderState or an OrderStanding.
+    """
     of_page = (
         select(
             OrderLine.order_id,
@@ -111,19 +132,37 @@ async def list_orders(
         .group_by(OrderLine.order_id)
         .subquery()
     )
+    money = gone(page_id, of_page.c.amount)
     query = (
-        select(Order, of_page.c.quantity, of_page.c.amount)
+        select(Order, of_page.c.quantity, of_page.c.amount, money.amount, money.standing)
         .join(of_page, of_page.c.order_id == Order.id)
         .order_by(Order.id.desc())
         .limit(PER_PAGE + 1)
     )
     if search:
         query = query.where(await _matches(session, calendar, page_id=page_id, search=search))
-    if state is not None:
-        query = query.where(Order.state == state)
+    if standing:
+        query = query.where(money.standing == standing)
     if before is not None:
         query = query.where(Order.id < before)
-    return [OrderRow(row[0], int(row[1]), int(row[2])) for row in await session.execute(query)]
+    rows = (await session.execute(query)).all()
+    tickets = await calendar.get_tickets_for_orders(session, [row[0].id for row in rows])
+    return [_row(row, [one for one in tickets[row[0].id] if one.page_id == page_id]) for row in rows]
+
+
+def _row(row: Row[Order, int, int, int, str], tickets: Sequence[TicketDTO]) -> OrderRow:
+    order, quantity, amount, back, standing = row
+    if order.state != OrderState.PAID:
+        return OrderRow(order, int(quantity), int(amount), 0, standing)
+    still = sum(one.state in OPENING_STATES for one in tickets)
+    return OrderRow(order, still, int(amount), int(back), _told(standing, tickets))
+
+
+def _told(standing: str, tickets: Sequence[TicketDTO]) -> str:
+    """The word for an order by its money; a paid one without a ticket left is no paid one to anybody."""
+    if standing == OrderState.PAID and not any(one.state in OPENING_STATES for one in tickets):
+        return OrderStanding.GIVEN_BACK
+    return standing
 
 
 async def _matches(
@@ -144,14 +183,24 @@ async def order_detail(
     session: AsyncSession, calendar: CalendarService, *, page_id: UUID, order_id: UUID
 ) -> OrderDetail:
     """One order with lines of this page. Raises NotFound where the page has no part in it."""
-    has_part = exists().where(OrderLine.order_id == Order.id, OrderLine.page_id == page_id)
-    order = await session.scalar(
-        select(Order).where(Order.id == order_id, has_part).options(selectinload(Order.lines))
+    part = (
+        select(func.sum(OrderLine.amount + OrderLine.tax))
+        .where(OrderLine.order_id == Order.id, OrderLine.page_id == page_id)
+        .scalar_subquery()
     )
-    if order is None:
+    has_part = exists().where(OrderLine.order_id == Order.id, OrderLine.page_id == page_id)
+    found = await session.execute(
+        select(Order, gone(page_id, part).standing)
+        .where(Order.id == order_id, has_part)
+        .options(selectinload(Order.lines))
+    )
+    row = found.one_or_none()
+    if row is None:
         raise NotFound
+    order, standing = row
     lines = [line for line in order.lines if line.page_id == page_id]
-    tickets = await calendar.get_tickets_for_order(session, order_id)
+    held = await calendar.get_tickets_for_order(session, order_id)
+    tickets = [one for one in as_sold(held, lines, order.currency) if one.page_id == page_id]
     payments = select(Payment).where(Payment.order_id == order_id).order_by(Payment.created_at)
     of_order = select(Refund).where(Refund.order_id == order_id, concerns(page_id))
     refunds = list(await session.scalars(of_order.order_by(Refund.created_at, Refund.id)))
@@ -160,7 +209,7 @@ async def order_detail(
     return OrderDetail(
         order=order,
         lines=lines,
-        tickets=[ticket for ticket in as_sold(tickets, lines, order.currency) if ticket.page_id == page_id],
+        tickets=tickets,
         payments=list(await session.scalars(payments)),
         refunds=refunds,
         refund_lines=list(await session.scalars(of_page)),
@@ -168,6 +217,7 @@ async def order_detail(
         left=await _left(session, order_id, lines),
         to_decide=await to_decide(session, refunds, lines),
         history=await audit.history(session, order_id),
+        standing=_told(standing, tickets),
     )
 
 

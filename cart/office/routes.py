@@ -16,12 +16,21 @@ from cart.refunds import by_line, decisions
 from cart.refunds.owing import RefundReason
 from cart.routes import REFUND_LIMIT, REFUND_PERIOD, blueprint, till
 from shared.contracts.dtos import PageDTO
-from shared.contracts.states import OrderState
+from shared.contracts.states import OrderStanding, OrderState
 from shared.errors import AppError, Conflict, Invalid
 from shared.identity.guard import CurrentUser, require_user
 from shared.ids import new_id, parse_id, parse_ids
 from shared.money import NoAmount, format_minor, read_minor, whole
 from shared.web import db_session, let_go, now, see_other, shop
+
+STANDINGS = (
+    *OrderState,
+    OrderStanding.REFUNDED,
+    OrderStanding.PARTLY_REFUNDED,
+    OrderStanding.DISPUTED,
+    OrderStanding.DISPUTE_LOST,
+)
+"""What the list can be narrowed to."""
 
 
 async def seller(page: str) -> tuple[CurrentUser, PageDTO]:
@@ -37,13 +46,13 @@ async def organizer_orders(page: str) -> ResponseReturnValue:
     _, shown = await seller(page)
     session = db_session()
     search = request.args.get("q", "")[:200]
-    state = _state(request.args.get("state", ""))
+    state = next((one for one in STANDINGS if one == request.args.get("state", "")), "")
     rows = await orders.list_orders(
         session,
         shop().services.calendar,
         page_id=shown.id,
         search=search,
-        state=state,
+        standing=state,
         before=parse_id(request.args.get("before", "")),
     )
     return await render_template(
@@ -53,14 +62,10 @@ async def organizer_orders(page: str) -> ResponseReturnValue:
         more=rows[orders.PER_PAGE - 1].order.id if len(rows) > orders.PER_PAGE else None,
         search=search,
         state=state,
-        states=list(OrderState),
+        states=STANDINGS,
         decisions=await decisions.open_decisions(session, page_id=shown.id),
         words=words,
     )
-
-
-def _state(text: str) -> OrderState | None:
-    return next((state for state in OrderState if state == text), None)
 
 
 @blueprint.get("/organizer/<page>/orders/<uuid:order_id>")

@@ -14,9 +14,11 @@ from sqlalchemy.orm import selectinload
 
 from cart.models import CheckoutAttempt, Order, Payment, Refund, WebhookEvent
 from cart.order_page import refunds_of
+from cart.records import Dispute
 from cart.refunds.by_line import refundable
 from cart.refunds.decisions import ToDecide, to_decide
 from cart.sold import as_sold
+from cart.standing import standing_of
 from cart.till import Till
 from cart.webhooks import inbox
 from shared import audit
@@ -53,6 +55,9 @@ class OrderView:
     refunds: Sequence[Refund]
     to_decide: ToDecide
     history: list[AuditEntry]
+    standing: str
+    """An OrderState or an OrderStanding."""
+    disputes: list[Dispute]
 
     @property
     def refundable(self) -> list[TicketDTO]:
@@ -138,6 +143,7 @@ async def order_view(session: AsyncSession, calendar: CalendarService, order_id:
         select(Payment).where(Payment.order_id == order_id).order_by(Payment.created_at)
     )
     refunds = await refunds_of(session, [order_id])
+    disputes = select(Dispute).where(Dispute.order_id == order_id).order_by(Dispute.opened_at)
     return OrderView(
         order=order,
         tickets=as_sold(await calendar.get_tickets_for_order(session, order_id), order.lines, order.currency),
@@ -146,4 +152,6 @@ async def order_view(session: AsyncSession, calendar: CalendarService, order_id:
         refunds=refunds,
         to_decide=await to_decide(session, refunds, order.lines),
         history=await audit.history(session, order_id),
+        standing=await standing_of(session, order_id),
+        disputes=list(await session.scalars(disputes)),
     )

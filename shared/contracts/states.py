@@ -25,6 +25,17 @@ class OrderState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class OrderStanding(StrEnum):
+    """What became of the money of an order that was paid: said instead of "paid". Never stored."""
+
+    DISPUTED = "disputed"
+    DISPUTE_LOST = "dispute_lost"
+    REFUNDED = "refunded"
+    PARTLY_REFUNDED = "partly_refunded"
+    GIVEN_BACK = "given_back"
+    """Its tickets are cancelled, and there was nothing to refund."""
+
+
 class EntryState(StrEnum):
     """Only confirmed entries sell; the pool of any other is closed."""
 

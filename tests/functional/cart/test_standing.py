@@ -1,0 +1,83 @@
+"""How an order stands after its money went: for the organizer's list and its sums, for the order's pages."""
+
+from dataclasses import replace
+
+import pytest
+
+from cart.disputes import apply_dispute
+from cart.refunds import by_line
+from cart.refunds.owing import RefundReason
+from shared.contracts.states import PageRole
+from tests.shop import Shop, page_of
+from tests.support import Browser
+
+
+@pytest.fixture
+async def organizer(shop: Shop) -> Browser:
+    """Staff of a page that sells tickets of 10.00."""
+    shop.app.settings = replace(shop.app.settings, operators=("boss@example.org",))
+    client = await shop.buyer("staff@example.org")
+    kind = await shop.world.sell(capacity=20, cost=1000)
+    await shop.world.employ(kind, client.user_id, PageRole.STAFF)
+    for email, quantity in (("kept", 1), ("all", 2), ("part", 3), ("bank", 4), ("lost", 5)):
+        buyer = await shop.buyer_with(kind, quantity, email=f"{email}@example.org")
+        order_id, session_id = await shop.order_of(buyer)
+        await shop.world.settle(shop.payments.pay(session_id))
+        async with shop.database.sessions.begin() as session:
+            tickets = [one.id for one in await shop.world.calendar.get_tickets_for_order(session, order_id)]
+            if email in ("all", "part"):
+                await by_line.refund_items(
+                    session,
+                    shop.world.till,
+                    order_id=order_id,
+                    item_ids=tickets if email == "all" else tickets[:1],
+                    page_id=None,
+                    actor="operator",
+                    reason=RefundReason.ORGANIZER,
+                    now=shop.clock.now(),
+                )
+            if email in ("bank", "lost"):
+                facts = shop.payments.dispute(session_id)
+                facts = replace(facts, status="lost") if email == "lost" else facts
+                await apply_dispute(session, shop.world.till, facts, now=shop.clock.now())
+    return client
+
+
+def rows(page: str) -> dict[str, str]:
+    """Each order's row of the list, by the buyer's name before the @."""
+    found = (row for row in page.split("<tr")[1:] if "@example.org" in row)
+    return {row.split("@example.org")[0].rpartition(">")[2]: row for row in found}
+
+
+async def test_orders_whose_money_went(shop: Shop, organizer: Browser) -> None:
+    """Each in its own word, none of them green but the one that is paid; the sum is what the page has kept."""
+    page = await page_of(await organizer.get("/organizer/hall/orders"))
+    words = {
+        "kept": ("chip--ok", "Paid"),
+        "all": ("chip--plain", "Refunded"),
+        "part": ("chip--info", "Partly refunded"),
+        "bank": ("chip--warn", "Disputed"),
+        "lost": ("chip--error", "Lost to a dispute"),
+    }
+    found = rows(page)
+    assert found.keys() == words.keys()
+    for name, (tone, word) in words.items():
+        assert f'{tone}">{word}</span>' in found[name], name
+    assert "−€20.00" in found["all"]
+    foot = page.split("<tfoot>")[1]
+    assert "€30.00" in foot  # one kept, two of the order that was refunded in part
+    narrowed = rows(await page_of(await organizer.get("/organizer/hall/orders?state=refunded")))
+    assert narrowed.keys() == {"all"}
+    assert rows(await page_of(await organizer.get("/organizer/hall/orders?state=paid"))).keys() == {"kept"}
+
+
+async def test_order_pages_say_the_same(shop: Shop, organizer: Browser) -> None:
+    """The organizer's page and the operator's, where a ticket of a disputed payment is not "Confirmed"."""
+    found = rows(await page_of(await organizer.get("/organizer/hall/orders")))
+    operator = await shop.buyer("boss@example.org")
+    for name, word in (("all", "Refunded"), ("bank", "Disputed")):
+        order_id = found[name].split("/organizer/hall/orders/")[1].split('"')[0]
+        for client, base in ((organizer, "/organizer/hall/orders"), (operator, "/operator/orders")):
+            page = await page_of(await client.get(f"{base}/{order_id}"))
+            assert f">{word}</span>" in page.split("</h1>")[1][:200], (name, base)
+            assert ">Confirmed</span>" not in page, (name, base)
