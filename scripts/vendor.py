@@ -25,8 +25,9 @@ FILES = {
     "htmx.org/dist/htmx.min.js": "htmx.min.js",
     "@fontsource-variable/instrument-sans/files/instrument-sans-latin-wght-normal.woff2": "sans-latin.woff2",
     "@fontsource-variable/instrument-sans/files/instrument-sans-latin-ext-wght-normal.woff2": "sans-latin-ext.woff2",
-    "@fontsource-variable/besley/files/besley-latin-wght-normal.woff2": "display-latin.woff2",
-    "@fontsource-variable/besley/files/besley-latin-ext-wght-normal.woff2": "display-latin-ext.woff2",
+    # headings have one weight: the variable face is twice as large
+    "@fontsource/besley/files/besley-latin-600-normal.woff2": "heading-latin.woff2",
+    "@fontsource/besley/files/besley-latin-ext-600-normal.woff2": "heading-latin-ext.woff2",
     # for PDFs, script by script: fpdf2 reads no woff2 without another package
     **{
         f"@fontsource/noto-sans/files/noto-sans-{script}-400-normal.woff": f"pdf-{script}.woff"
@@ -35,7 +36,7 @@ FILES = {
     # the licences travel with what they cover
     "htmx.org/LICENSE": "htmx.LICENSE.txt",
     "@fontsource-variable/instrument-sans/LICENSE": "sans.LICENSE.txt",
-    "@fontsource-variable/besley/LICENSE": "display.LICENSE.txt",
+    "@fontsource/besley/LICENSE": "display.LICENSE.txt",
     "@fontsource/noto-sans/LICENSE": "pdf.LICENSE.txt",
 }
 

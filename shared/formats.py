@@ -7,7 +7,6 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
-from hashlib import sha256
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,7 +16,7 @@ from jinja2 import Environment
 
 from shared.contracts.states import OrderStanding, OrderState, TicketState
 from shared.money import exponent, format_major, format_minor
-from shared.settings import ROOT
+from shared.static_files import asset
 from shared.typed import shown_address
 from shared.web import Tillgate
 
@@ -117,14 +116,6 @@ def state_words(state: str, of: str = "ticket") -> str:
 def counted(number: int, plural: str) -> str:
     """`1 charge`, `2 charges`; for names whose plural is an s."""
     return f"{number:,} {plural.removesuffix('s') if number == 1 else plural}"
-
-
-def asset(name: str) -> str:
-    """The address of a file under static/, with its fingerprint: what has changed is fetched at once."""
-    path = ROOT / "static" / name
-    if not path.is_file():
-        return f"/static/{name}"
-    return f"/static/{name}?v={sha256(path.read_bytes()).hexdigest()[:10]}"
 
 
 @lru_cache(maxsize=8192)

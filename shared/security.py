@@ -84,16 +84,18 @@ def _set_caching(response: Response) -> None:
     """A route's own Cache-Control stands. Pages are not stored; the shop window may wait for the back button."""
     if request.endpoint == "static":
         if response.status_code in (200, 304):
-            response.headers["Cache-Control"] = _static_caching()
+            response.headers["Cache-Control"] = _static_caching(response)
     elif "Cache-Control" not in response.headers:
         keep = request.endpoint in KEEPABLE_ENDPOINTS
         response.headers["Cache-Control"] = "private, no-cache" if keep else "private, no-store"
 
 
-def _static_caching() -> str:
-    if "v" in request.args:
+def _static_caching(response: Response) -> str:
+    """For good only under the fingerprint of what is sent: while a new version starts, an old process answers too."""
+    mark = request.args.get("v")
+    if mark and mark in (response.get_etag()[0] or ""):
         return f"public, max-age={YEAR}, immutable"
-    if request.path.startswith("/static/vendor/"):
+    if mark is None and request.path.startswith("/static/vendor/"):
         return f"public, max-age={WEEK}"
     return "public, no-cache"
 

@@ -25,11 +25,12 @@ from shared.health_facts import FactFinder, Figures
 from shared.seldom import Seldom
 from shared.services import Services
 from shared.settings import Settings
+from shared.static_files import static_file
+from shared.web_packing import pack, packed_stream, static_answer
 
 log = structlog.get_logger()
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-LONGEST_FILE_NAME = 200  # bytes: a file system counts those, and takes 255
 
 Sweep = Callable[[datetime], Awaitable[int]]
 """Does the due work of one kind; takes the time, returns how many rows it handled."""
@@ -66,10 +67,11 @@ class Tillgate(Quart):
         await super().asgi_app(scope, receive, send)
 
     async def send_static_file(self, filename: str) -> Response:
-        """A file of ours. Raises NotFound, for a name too that no file system takes."""
-        if len(filename.encode(errors="replace")) > LONGEST_FILE_NAME or not filename.isprintable():
-            raise NotFound
-        return await super().send_static_file(filename)
+        """A file or a bundle of ours. Raises NotFound."""
+        try:
+            return await static_answer(static_file(filename))
+        except FileNotFoundError as error:
+            raise NotFound from error
 
 
 def _path_only(target: str) -> str:
@@ -128,7 +130,8 @@ def streamed(body: AsyncIterator[bytes], content_type: str, headers: dict[str, s
 
     The request's transaction ends before the first byte: nothing is held for a slow client.
     """
-    response = Response(body, content_type=content_type, headers=headers)
+    body, how = packed_stream(body)
+    response = Response(body, content_type=content_type, headers={**headers, **how})
     response.timeout = None
     return response
 
@@ -140,6 +143,7 @@ async def let_go() -> None:
 
 def init_web(app: Tillgate) -> None:
     """Register the transaction of a request and the one error handler."""
+    app.after_request(pack)  # these run from the last one registered to the first
     app.after_request(_finish_transaction)
     app.teardown_request(_close_session)
     app.register_error_handler(AppError, _show_app_error)
