@@ -29,6 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from cart.books import ledger
 from cart.books.ledger import STRIPE_BALANCE
 from cart.books.periods import Period
+from cart.books.posting import PAYMENTS_BALANCE
 from cart.models import LedgerTransfer, Order
 from cart.records import BalanceTransaction
 from shared.contracts.dtos import PageDTO
@@ -142,7 +143,7 @@ async def waiting(session: AsyncSession) -> dict[tuple[str, str], int]:
     key = (BalanceTransaction.stripe_account, BalanceTransaction.currency)
     rows = await session.execute(
         select(*key, func.sum(BalanceTransaction.net))
-        .where(BalanceTransaction.posted_at.is_(None))
+        .where(BalanceTransaction.posted_at.is_(None), BalanceTransaction.balance_type == PAYMENTS_BALANCE)
         .group_by(*key)
     )
     return {(stripe, currency): int(amount) for stripe, currency, amount in rows}

@@ -9,7 +9,7 @@ from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart.attempts import CLOCK_SKEW
-from cart.books.posting import CHARGE
+from cart.books.posting import CHARGE, PAYMENTS_BALANCE
 from cart.books.views import ledger_balance
 from cart.models import Payment
 from cart.reconcile import repairs
@@ -165,13 +165,18 @@ def _balance(account: str, currency: str, ours: int, stripes: int) -> Difference
 async def _expected(
     session: AsyncSession, account: str, listed: Mapping[str, TransactionFacts], scope: Scope
 ) -> dict[str, int]:
-    """What Stripe's balance should be, by currency: the ledger's, and what it will be once all of this is posted."""
+    """What Stripe's balance should be, by currency: the ledger's, and what it will be once all of this is posted.
+
+    A reserve's own side of a move is in neither.
+    """
     sums: dict[str, int] = defaultdict(int)
     for (of_account, currency), amount in (await ledger_balance(session)).items():
         if of_account == account:
             sums[currency] += amount
     waiting = await _not_posted_yet(session, account, listed)
     for one in waiting:
+        if one.balance_type != PAYMENTS_BALANCE:
+            continue
         sums[one.currency] += one.net
     # their gross is in the ledger already, the movement at Stripe is not, or is one of those just added
     announced = {one.payment_intent for one in waiting if one.category == CHARGE}

@@ -10,18 +10,16 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from cart.books import keeping
 from cart.foreign.models import ForeignFit, ForeignPayment
 from cart.operator.health import paid_without_marks
 from cart.reconcile.differences import Kind
-from cart.reconcile.run import Report, reconcile
-from cart.refunds import sending
 from cart.till import Till
 from shared.contracts.states import OrderState
 from shared.health_facts import Level
 from shared.models import AuditEntry, OutgoingMail
-from tests.ledger_sums import not_posted, sums
+from tests.ledger_sums import sums
 from tests.road import Road
+from tests.road_books import books_balance, look, till_of
 from tests.support import Browser, browser, signed_in_client
 
 FORM = "/operator/foreign"
@@ -33,7 +31,7 @@ async def till(road: Road) -> AsyncIterator[Till]:
     """The road's, with one clock on both sides and an operator."""
     road.app.settings = replace(road.app.settings, operators=(OPERATOR,))
     road.standin.set_clock(road.world.clock.now())
-    yield Till(road.app.services.calendar, road.app.services.payments, road.app.settings.public_url)
+    yield till_of(road)
     road.standin.set_clock(None)
 
 
@@ -58,25 +56,6 @@ async def decide(road: Road, decision: str, order_id: UUID, *, by: Browser | Non
     number = (await road.world.order(order_id)).number
     answer = await operator.post(f"{FORM}/{row.id}", form={"decision": decision, "number": number})
     return answer.status_code, (await answer.get_data()).decode()
-
-
-async def look(road: Road, till: Till) -> Report:
-    """The worker's rounds about money, and the reconciler's some minutes later."""
-    road.world.clock.advance(minutes=5)
-    now = road.world.clock.now()
-    road.standin.set_clock(now)
-    await sending.send_due(road.world.sessions, till, now=now)
-    await keeping.post_new(road.world.sessions, till, now=now)
-    return await reconcile(road.world.sessions, till, now=now, commit=True)
-
-
-async def books_balance(road: Road, till: Till) -> None:
-    """Nothing differs and nothing waits, and what the ledger says of Stripe is what Stripe says."""
-    report = await look(road, till)
-    assert [(one.kind, one.here, one.done) for one in report.differences] == []
-    assert await not_posted(road.world.sessions) == 0
-    total = road.standin.books()["accounts"][""]["balance"]["eur"]["total"]
-    assert (await sums(road.world.sessions)).get("stripe_balance", 0) == total
 
 
 async def test_it_is_an_alarm_and_never_a_guess(road: Road, till: Till) -> None:

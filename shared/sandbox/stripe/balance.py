@@ -13,6 +13,7 @@ from shared.sandbox.stripe.params import PAGING, Fields, Json, Kind
 
 FEE_PERMILLE, FEE_FIXED = 15, 25  # 1.5 % + 25 minor units: the European card price, near enough for a demo
 DISPUTE_FEE = Decimal(15)  # major units of whatever currency the account settles in
+PAYMENTS = "payments"  # the balance that money of buyers comes to and payouts leave
 SETTLING = 2 * 86_400  # seconds until a payment's money is available
 
 CHARGE, PAYMENT = Entry("charge", "charge"), Entry("payment", "charge")
@@ -23,6 +24,8 @@ PAYMENT_REFUND_FAILURE = Entry("payment_refund", "refund_failure")
 """Stripe: balance transaction types; a bank's returned refund comes back under the refund's own type."""
 DISPUTE = Entry("adjustment", "dispute", "Dispute fee")
 DISPUTE_REVERSAL = Entry("adjustment", "dispute_reversal", "Dispute fee refund")
+RESERVE_HOLD = Entry("reserve_hold", "risk_reserved_funds")
+RESERVE_RELEASE = Entry("reserve_release", "risk_reserved_funds")
 PAYOUT = Entry("payout", "payout")
 PAYOUT_FAILURE = Entry("payout_failure", "payout_reversal")
 PAYOUT_CANCEL = Entry("payout_cancel", "payout_reversal")
@@ -85,15 +88,26 @@ def take_back(call: Call, refund: Json) -> Json:
     return _reverse(call, entry, refund, refund["balance_transaction"], wait=SETTLING)
 
 
-def withdraw(call: Call, dispute: Json) -> Json:
+def withdraw(call: Call, dispute: Json, *, fee: bool = True) -> Json:
     """Book what a dispute takes at once: its amount, and the fee on top."""
     value = settled(call, -dispute["amount"], dispute["currency"])
-    return _book(call, DISPUTE, dispute, value, fee=to_minor(DISPUTE_FEE, value.currency))
+    return _book(call, DISPUTE, dispute, value, fee=to_minor(DISPUTE_FEE, value.currency) if fee else 0)
 
 
 def reinstate(call: Call, dispute: Json) -> Json:
-    """Book what comes back when a dispute is won: amount and fee."""
-    return _reverse(call, DISPUTE_REVERSAL, dispute, dispute["balance_transactions"][0]["id"])
+    """Book what comes back when a dispute is won: what was last taken, the fee too unless it is kept."""
+    taken = dispute["balance_transactions"][-1]
+    fee = 0 if call.standin.keep_dispute_fees else -taken["fee"]
+    return _reverse(call, DISPUTE_REVERSAL, dispute, taken["id"], fee=fee)
+
+
+def hold_back(call: Call, amount: int, currency: str) -> list[Json]:
+    """Put so much aside as a reserve, or (negative) give it back: out of one balance, into the other."""
+    entry = RESERVE_HOLD if amount > 0 else RESERVE_RELEASE
+    return [
+        _book(call, entry, None, Settled(-amount, currency)),
+        _book(call, entry, None, Settled(amount, currency), of="risk_reserved"),
+    ]
 
 
 def send_off(call: Call, payout: Json) -> Json:
@@ -112,10 +126,20 @@ def _by_card(source: Json) -> bool:
     return not str(source["id"]).startswith("py")
 
 
-def _book(call: Call, entry: Entry, source: Json, value: Settled, *, fee: int = 0, wait: int = 0) -> Json:
+def _book(
+    call: Call,
+    entry: Entry,
+    source: Json | None,
+    value: Settled,
+    *,
+    fee: int = 0,
+    wait: int = 0,
+    of: str = PAYMENTS,
+) -> Json:
     made = objects.balance_transaction(
         entry,
-        source["id"],
+        source["id"] if source else None,
+        balance_type=of,
         amount=value.amount,
         currency=value.currency,
         rate=value.rate,
@@ -126,10 +150,12 @@ def _book(call: Call, entry: Entry, source: Json, value: Settled, *, fee: int = 
     return call.book.put(made)
 
 
-def _reverse(call: Call, entry: Entry, source: Json, booked: str, *, wait: int = 0) -> Json:
+def _reverse(
+    call: Call, entry: Entry, source: Json, booked: str, *, wait: int = 0, fee: int | None = None
+) -> Json:
     before = call.book.get("balance_transaction", booked)
     value = Settled(-before["amount"], before["currency"], before["exchange_rate"])
-    return _book(call, entry, source, value, fee=-before["fee"], wait=wait)
+    return _book(call, entry, source, value, fee=-before["fee"] if fee is None else fee, wait=wait)
 
 
 def ripen(call: Call) -> None:
@@ -141,9 +167,12 @@ def ripen(call: Call) -> None:
 
 
 def sums(call: Call) -> dict[str, dict[str, int]]:
-    """`available` and `pending`, each per currency: together exactly what all transactions add up to."""
+    """`available` and `pending`, each per currency: exactly what the transactions of payments add up to.
+
+    What is held as a reserve is in neither.
+    """
     found: dict[str, dict[str, int]] = {"available": {}, "pending": {}}
-    for row in call.book.all("balance_transaction"):
+    for row in where(call.book.all("balance_transaction"), balance_type=PAYMENTS):
         part = found["available" if row["available_on"] <= call.now else "pending"]
         part[row["currency"]] = part.get(row["currency"], 0) + row["net"]
     return found

@@ -12,7 +12,7 @@ INTENT = ("id", "status", "amount", "amount_received", "currency", "latest_charg
 REFUND = ("id", "status", "amount", "currency", "charge", "payment_intent", "metadata")
 DISPUTE = ("id", "status", "reason", "amount", "currency", "charge", "payment_intent")
 PAYOUT = ("id", "status", "amount", "currency", "automatic")
-MOVEMENT = ("id", "type", "reporting_category", "source", "amount", "fee", "net", "currency")
+MOVEMENT = ("id", "type", "balance_type", "reporting_category", "source", "amount", "fee", "net", "currency")
 
 
 def read_out(standin: Standin) -> Json:

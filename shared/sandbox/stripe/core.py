@@ -37,6 +37,8 @@ class Standin:
     """Seconds until a delayed payment method or a pending refund settles by itself."""
     refunds_pending: bool = False
     """Whether new refunds stay pending until a switch decides them."""
+    keep_dispute_fees: bool = False
+    """Whether the fee of a dispute stays with Stripe even where it is won."""
     book_pending: bool = False
     """Whether a delayed payment is in the balance while it waits (Stripe: balance transaction types, payment)."""
     book_late: bool = False

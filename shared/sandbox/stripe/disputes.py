@@ -11,6 +11,14 @@ ANSWER_WITHIN = 9 * 86_400  # seconds to send evidence; card networks give 7 to 
 
 OPEN = ("needs_response", "under_review")
 INQUIRY = ("warning_needs_response", "warning_under_review")
+APPEAL = ("appeal_needs_response", "appeal_under_review")
+AWAITED = (*OPEN, *INQUIRY, *APPEAL)
+UNDER_REVIEW = {
+    **dict.fromkeys(OPEN, "under_review"),
+    **dict.fromkeys(INQUIRY, "warning_under_review"),
+    **dict.fromkeys(APPEAL, "appeal_under_review"),
+}
+"""What a dispute becomes by evidence that is sent."""
 
 WINNING, LOSING = "winning_evidence", "losing_evidence"
 """Texts that decide a dispute at once (Stripe: testing, disputes, evidence)."""
@@ -35,9 +43,7 @@ def open_dispute(
         raise invalid("There is no such amount to dispute.", "amount")
     if reason not in REASONS:
         raise invalid(f"reason must be one of: {', '.join(REASONS)}", "reason")
-    if any(
-        row["status"] in (*OPEN, *INQUIRY) for row in where(call.book.all("dispute"), charge=charge["id"])
-    ):
+    if any(row["status"] in AWAITED for row in where(call.book.all("dispute"), charge=charge["id"])):
         raise invalid("The charge has an open dispute already.", "charge")
     dispute = objects.dispute(
         charge, amount=wanted, reason=reason, inquiry=inquiry, due_by=call.now + ANSWER_WITHIN, now=call.now
@@ -52,6 +58,22 @@ def open_dispute(
     return dispute
 
 
+def prevent(call: Call, charge: Json, *, amount: int | None = None, resolved: bool = False) -> Json:
+    """A dispute that the card network settled before it was one; `resolved`: by giving the buyer the money.
+
+    Without a fee either way (Stripe: dispute prevention, case types `block` and `resolution`).
+    """
+    dispute = open_dispute(call, charge, amount=amount, inquiry=True)
+    if dispute["payment_method_details"]:
+        dispute["payment_method_details"]["card"]["case_type"] = "resolution" if resolved else "block"
+    if resolved:
+        dispute["is_charge_refundable"] = False
+        dispute["balance_transactions"].append(balance.withdraw(call, dispute, fee=False))
+        call.emit("charge.dispute.funds_withdrawn", dispute)
+    _close(call, dispute, "prevented")
+    return dispute
+
+
 def _withdrawn(call: Call, dispute: Json) -> None:
     call.emit("charge.dispute.funds_withdrawn", dispute)
     for refund in where(call.book.all("refund"), charge=dispute["charge"], status="pending"):
@@ -59,19 +81,38 @@ def _withdrawn(call: Call, dispute: Json) -> None:
 
 
 def escalate(call: Call, dispute: Json) -> None:
-    """An inquiry becomes a dispute: now the money goes. Raises StripeError 400 for anything else."""
-    if dispute["status"] not in INQUIRY:
+    """An inquiry, closed or not, becomes a dispute: now the money goes. Raises StripeError 400 for anything else."""
+    before = dispute["status"]
+    if before not in (*INQUIRY, "warning_closed"):
         raise invalid(f"The dispute has a status of {dispute['status']}.", "dispute")
     dispute.update(status="needs_response", is_charge_refundable=False)
     if dispute["payment_method_details"]:
         dispute["payment_method_details"]["card"]["case_type"] = "chargeback"
     dispute["balance_transactions"].append(balance.withdraw(call, dispute))
-    call.emit("charge.dispute.updated", dispute, {"status": "warning_needs_response"})
+    call.emit("charge.dispute.updated", dispute, {"status": before})
     _withdrawn(call, dispute)
 
 
+def appeal(call: Call, dispute: Json) -> None:
+    """A lost one goes on: evidence is wanted once more. Raises StripeError 400 for anything else."""
+    _must_be(dispute, ("lost",))
+    dispute["status"] = "appeal_needs_response"
+    dispute["evidence_details"]["due_by"] = call.now + ANSWER_WITHIN
+    call.emit("charge.dispute.updated", dispute, {"status": "lost"})
+
+
+def lose_after_all(call: Call, dispute: Json) -> None:
+    """What was won is taken back: the buyer's bank has the last word. Raises StripeError 400 for anything else."""
+    _must_be(dispute, ("won",))
+    kept = call.standin.keep_dispute_fees  # then the fee of the first time was never given back
+    dispute["balance_transactions"].append(balance.withdraw(call, dispute, fee=not kept))
+    dispute.update(status="lost", is_charge_refundable=False)
+    call.emit("charge.dispute.funds_withdrawn", dispute)
+    call.emit("charge.dispute.updated", dispute, {"status": "won"})
+
+
 def win(call: Call, dispute: Json) -> None:
-    """The bank decides for the seller: the money comes back, with the fee; an inquiry just ends."""
+    """The bank decides for the seller: the money comes back, mostly with the fee; an inquiry just ends."""
     if dispute["status"] in INQUIRY:
         _close(call, dispute, "warning_closed")
         return
@@ -91,8 +132,13 @@ def lose(call: Call, dispute: Json) -> None:
     _close(call, dispute, "lost")
 
 
+def _must_be(dispute: Json, statuses: tuple[str, ...]) -> None:
+    if dispute["status"] not in statuses:
+        raise invalid(f"The dispute has a status of {dispute['status']}.", "dispute")
+
+
 def _must_be_open(dispute: Json) -> None:
-    if dispute["status"] not in OPEN:
+    if dispute["status"] not in (*OPEN, *APPEAL):
         raise StripeError(f"This dispute is already closed: {dispute['status']}.", param="dispute")
 
 
@@ -115,7 +161,7 @@ def change(call: Call, object_id: str) -> Json:
         _take_evidence(call, dispute, evidence, submit=call.params.get("submit", True))
     call.emit("charge.dispute.updated", dispute)
     text = dispute["evidence"]["uncategorized_text"]
-    if dispute["evidence_details"]["submission_count"] and dispute["status"] in (*OPEN, *INQUIRY):
+    if dispute["evidence_details"]["submission_count"] and dispute["status"] in AWAITED:
         if text == WINNING:
             win(call, dispute)
         elif text == LOSING:
@@ -133,7 +179,7 @@ def _take_evidence(call: Call, dispute: Json, evidence: Json, *, submit: bool) -
         details["past_due"] = details["due_by"] < call.now
         details["submission_count"] += 1
         details["submission_method"] = "manual"
-        dispute["status"] = "under_review" if dispute["status"] in OPEN else "warning_under_review"
+        dispute["status"] = UNDER_REVIEW[dispute["status"]]
 
 
 def close(call: Call, object_id: str) -> Json:

@@ -47,7 +47,11 @@ def card_error(message: str, code: str, decline_code: str | None, **extra: Any) 
 
 def too_many(reason: str) -> StripeError:
     """429: too many calls in a second; nothing began. `reason` is what Stripe says in a header."""
-    message = "Request rate limit exceeded. Learn more about rate limits: https://docs.stripe.com/rate-limits"
-    error = StripeError(message, status=429, code="rate_limit", kept=False)
+    message = (
+        "Request rate limit exceeded. You can learn more about rate limits here "
+        "https://stripe.com/docs/rate-limits."
+    )
+    about = "https://stripe.com/docs/error-codes/rate-limit"
+    error = StripeError(message, status=429, code="rate_limit", kept=False, doc_url=about)
     error.headers["Stripe-Rate-Limited-Reason"] = reason
     return error

@@ -66,8 +66,17 @@ async def fail_refund(standin: Standin, wishes: Json) -> Json:
 
 
 async def dispute(standin: Standin, wishes: Json) -> Json:
-    """`session`, `payment_intent` or `charge`, and if wanted `amount`, `reason`, `inquiry`."""
+    """`session`, `payment_intent` or `charge`, and if wanted `amount`, `reason`, `inquiry`; or `prevented`.
+
+    `prevented` is "block", where nothing was taken, or "resolution", where the buyer got the money.
+    """
     call, charge = charge_of(standin, _of(wishes))
+    prevented = wish(wishes, "prevented", str, "")
+    if prevented not in ("", "block", "resolution"):
+        raise invalid("prevented must be block or resolution.", "prevented")
+    if prevented:
+        resolved = prevented == "resolution"
+        return disputes.prevent(call, charge, amount=_amount(wishes), resolved=resolved)
     return disputes.open_dispute(
         call,
         charge,
@@ -92,10 +101,38 @@ async def lose_dispute(standin: Standin, wishes: Json) -> Json:
 
 
 async def escalate_dispute(standin: Standin, wishes: Json) -> Json:
-    """`dispute`: an inquiry becomes a dispute, and the money goes."""
+    """`dispute`: an inquiry, closed or not, becomes a dispute, and the money goes."""
     call, found = located(standin, "dispute", wish(wishes, "dispute", str), "dispute")
     disputes.escalate(call, found)
     return found
+
+
+async def appeal_dispute(standin: Standin, wishes: Json) -> Json:
+    """`dispute`: a lost one is to be decided once more."""
+    call, found = located(standin, "dispute", wish(wishes, "dispute", str), "dispute")
+    disputes.appeal(call, found)
+    return found
+
+
+async def take_back_dispute(standin: Standin, wishes: Json) -> Json:
+    """`dispute`: a won one is lost after all, and the money goes again."""
+    call, found = located(standin, "dispute", wish(wishes, "dispute", str), "dispute")
+    disputes.lose_after_all(call, found)
+    return found
+
+
+async def dispute_fees(standin: Standin, wishes: Json) -> Json:
+    """`kept`: from now on Stripe keeps its fee of disputes that are won."""
+    standin.keep_dispute_fees = wish(wishes, "kept", bool)
+    return {"kept": standin.keep_dispute_fees}
+
+
+async def reserve(standin: Standin, wishes: Json) -> Json:
+    """`amount` and `currency`: so much is held back, or (negative) given back; `account` if connected."""
+    call = standin.call(wish(wishes, "account", str, ""))
+    amount, currency = wish(wishes, "amount", int), wish(wishes, "currency", str).lower()
+    standin.store.changed = True
+    return {"balance_transactions": balance.hold_back(call, amount, currency)}
 
 
 async def pay_out(standin: Standin, wishes: Json) -> Json:
@@ -139,6 +176,10 @@ SWITCHES: dict[str, Switch] = {
     "win-dispute": win_dispute,
     "lose-dispute": lose_dispute,
     "escalate-dispute": escalate_dispute,
+    "appeal-dispute": appeal_dispute,
+    "take-back-dispute": take_back_dispute,
+    "dispute-fees": dispute_fees,
+    "reserve": reserve,
     "pay-out": pay_out,
     "finish-payout": finish_payout,
     "fail-payout": fail_payout,

@@ -30,11 +30,12 @@ class Entry:
 
 
 def event(kind: str, data: Json, *, now: int, account: str, request: Mapping[str, str | None]) -> Json:
-    """A webhook event; `account` is named only for connected accounts."""
+    """A webhook event; `account` is named only for connected accounts, `context` as the newer way to say it."""
     made: Json = {
         "id": new_id("evt"),
         "object": "event",
         "api_version": API_VERSION,
+        "context": account or None,
         "created": now,
         "data": data,
         "livemode": False,
@@ -242,8 +243,9 @@ def _refund_destination(charge: Json) -> Json:
 
 def balance_transaction(
     entry: Entry,
-    source_id: str,
+    source_id: str | None,
     *,
+    balance_type: str,
     amount: int,
     currency: str,
     rate: float | None = None,
@@ -261,7 +263,7 @@ def balance_transaction(
         "object": "balance_transaction",
         "amount": amount,
         "available_on": available_on,
-        "balance_type": "payments",
+        "balance_type": balance_type,
         "created": now,
         "currency": currency,
         "description": None,

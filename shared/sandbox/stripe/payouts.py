@@ -14,13 +14,16 @@ TRAVELLING = ("pending", "in_transit")
 def pay_out(call: Call, *, everything: bool = False) -> list[Json]:
     """Automatic payouts, one per currency, of what is available and in no payout yet; none where nothing is left.
 
+    Where more went than came, it is negative: Stripe takes the rest from the bank.
+
     `everything` makes what is pending available first.
     """
     if everything:
         for row in call.book.all("balance_transaction"):
             row["available_on"] = min(row["available_on"], call.now)
     balance.ripen(call)
-    unpaid = [row for row in call.book.all("balance_transaction") if row["id"] not in call.book.hidden]
+    rows = where(call.book.all("balance_transaction"), balance_type=balance.PAYMENTS)
+    unpaid = [row for row in rows if row["id"] not in call.book.hidden]
     ready = where(unpaid, status="available")
     made = [_automatic(call, currency, ready) for currency in sorted({row["currency"] for row in ready})]
     return [payout for payout in made if payout is not None]
@@ -29,7 +32,7 @@ def pay_out(call: Call, *, everything: bool = False) -> list[Json]:
 def _automatic(call: Call, currency: str, ready: list[Json]) -> Json | None:
     rows = where(ready, currency=currency)
     amount = sum(row["net"] for row in rows)
-    if amount <= 0:
+    if amount == 0:
         return None
     payout = _send(call, {}, amount, currency, automatic=True)
     own = call.book.get("balance_transaction", payout["balance_transaction"])

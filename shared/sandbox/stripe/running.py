@@ -111,8 +111,29 @@ class RunningStandin:
         disputes.lose(*located(self.standin, "dispute", dispute_id, "dispute"))
 
     def escalate_dispute(self, dispute_id: str) -> None:
-        """Make a dispute of an inquiry: now the money goes."""
+        """Make a dispute of an inquiry, closed or not: now the money goes."""
         disputes.escalate(*located(self.standin, "dispute", dispute_id, "dispute"))
+
+    def appeal_dispute(self, dispute_id: str) -> None:
+        """Let a lost one be decided once more: it waits for evidence again."""
+        disputes.appeal(*located(self.standin, "dispute", dispute_id, "dispute"))
+
+    def take_back_dispute(self, dispute_id: str) -> None:
+        """Let a won one be lost after all: the money goes again."""
+        disputes.lose_after_all(*located(self.standin, "dispute", dispute_id, "dispute"))
+
+    def prevent_dispute(self, of: str, amount: int | None = None, *, resolved: bool = False) -> Json:
+        """Settle a dispute before it is one: nothing is taken, or (`resolved`) the buyer gets the money."""
+        call, charge = charge_of(self.standin, of)
+        return disputes.prevent(call, charge, amount=amount, resolved=resolved)
+
+    def keep_dispute_fees(self, on: bool = True) -> None:
+        """Let Stripe keep its fee of disputes that are won."""
+        self.standin.keep_dispute_fees = on
+
+    def reserve(self, amount: int, currency: str = "eur", account: str = "") -> None:
+        """Hold so much back, or (negative) give it back."""
+        balance.hold_back(self.standin.call(account), amount, currency)
 
     def pay_out(self, account: str = "", *, everything: bool = False) -> list[Json]:
         """Automatic payouts, one per currency, of what is available, or of what is pending too."""

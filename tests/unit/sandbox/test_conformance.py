@@ -9,7 +9,7 @@ import stripe
 from shared.sandbox.stripe.errors import StripeError
 from shared.sandbox.stripe.running import RunningStandin
 from tests.unit.sandbox.annotations import CLASSES, assert_conforms, problems
-from tests.unit.sandbox.conftest import wishes
+from tests.unit.sandbox.conftest import paid_session, wishes
 
 IBAN, RETURNING_IBAN = "AT611904300234573201", "AT861904300235473202"
 
@@ -154,3 +154,28 @@ async def test_the_walk_itself_finds_what_is_wrong(
     assert len(list(problems(nested, stripe.checkout.Session, "s"))) == 1
     assert len(list(problems({**good, "status": "closed"}, stripe.checkout.Session, "s"))) == 1
     assert len(list(problems({**good, "amount_total": "30"}, stripe.checkout.Session, "s"))) == 1
+
+
+async def test_what_turns_later_conforms(standin: RunningStandin, client: stripe.StripeClient) -> None:
+    """Appeals, decisions taken back, prevented disputes, reserves and payouts of less than nothing."""
+    dispute_id = standin.dispute((await paid_session(standin, client))["id"])["id"]
+    standin.lose_dispute(dispute_id)
+    standin.appeal_dispute(dispute_id)
+    evidence: Any = {"evidence": {"uncategorized_text": "They came."}}
+    answered = await client.v1.disputes.update_async(dispute_id, params=evidence)
+    assert answered.status == "appeal_under_review"
+    standin.win_dispute(dispute_id)
+    standin.take_back_dispute(dispute_id)
+    for resolved in (False, True):
+        other = await paid_session(standin, client)
+        assert standin.prevent_dispute(other["id"], resolved=resolved)["status"] == "prevented"
+    standin.reserve(500)
+    standin.reserve(-200)
+    balance = await client.v1.balance.retrieve_async()
+    in_it = sum(row.amount for row in (*balance.available, *balance.pending))
+    kept = standin.books()["accounts"][""]["balance_transactions"]
+    assert sum(row["net"] for row in kept if row["balance_type"] == "risk_reserved") == 300
+    assert in_it == sum(row["net"] for row in kept if row["balance_type"] == "payments")
+    (payout,) = standin.pay_out(everything=True)
+    assert payout["amount"] == in_it
+    assert {"dispute", "payout", "balance_transaction"} <= assert_all_conform(standin)

@@ -183,3 +183,25 @@ def test_no_form_breaks_the_reader(form: str) -> None:
         except StripeError:
             continue  # refused in its own words; anything else would fail this test
         assert set(read) <= {*SESSION, "expand"}
+
+
+async def test_money_turns_over_http(standin: RunningStandin, client: stripe.StripeClient) -> None:
+    """What the demo's stand-in can be asked for, too: appeals, prevented disputes, fees that are kept, reserves."""
+    first, second = [await client.v1.checkout.sessions.create_async(params=wishes()) for _ in range(2)]
+    for session in (first, second):
+        await turn(standin, "pay", session=session.id)
+    assert (await turn(standin, "dispute-fees", kept=True)) == (200, {"kept": True})
+    dispute = (await turn(standin, "dispute", session=first.id))[1]["id"]
+    for switch, status in (
+        ("lose-dispute", "lost"),
+        ("appeal-dispute", "appeal_needs_response"),
+        ("win-dispute", "won"),
+        ("take-back-dispute", "lost"),
+    ):
+        assert (await turn(standin, switch, dispute=dispute))[1]["status"] == status
+    assert (await turn(standin, "take-back-dispute", dispute=dispute))[0] == 400
+    assert (await turn(standin, "dispute", session=second.id, prevented="perhaps"))[0] == 400
+    _, prevented = await turn(standin, "dispute", session=second.id, prevented="block")
+    assert (prevented["status"], prevented["balance_transactions"]) == ("prevented", [])
+    _, moved = await turn(standin, "reserve", amount=100, currency="EUR")
+    assert [row["amount"] for row in moved["balance_transactions"]] == [-100, 100]
