@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Protocol
 
 from cart import cancelled_entries, complete
+from cart.accounts import AccountSweep
 from cart.books import keeping
 from cart.operator import health
 from cart.operator.checks import CheckSweep
@@ -54,6 +55,11 @@ def init_app(app: Tillgate) -> None:
     async def checks(now: datetime) -> int:
         return await check_sweep.run(app.services.payments, now) if app.services.filled("payments") else 0
 
+    account_sweep = AccountSweep(app.database.sessions)
+
+    async def check_accounts(now: datetime) -> int:
+        return await account_sweep.run(till(), now) if app.services.filled("payments") else 0
+
     app.health_facts["money"] = health.money_facts
     app.figures.update(health.FIGURES)
     app.sweeps.update(
@@ -65,4 +71,5 @@ def init_app(app: Tillgate) -> None:
         books=due(keeping.post_due),
         reconcile=due(reconcile_due),
         checks=checks,
+        accounts=check_accounts,
     )

@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from cart.models import CheckoutAttempt, Order, OrderLine, StripeCustomer
 from shared.contracts.dtos import PageDTO
 from shared.contracts.facts import CheckoutRequest, SessionFacts
-from shared.contracts.protocols import Payments, PaymentsUnavailable
+from shared.contracts.payment_errors import PaymentsUnavailable
+from shared.contracts.protocols import Payments
 from shared.contracts.states import OrderState
 from shared.database import Sessions, new_row, write_at_commit
 from shared.ids import new_id

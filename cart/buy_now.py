@@ -7,7 +7,7 @@ from uuid import UUID
 
 from cart import checkout
 from cart.till import Till
-from shared.contracts.protocols import PaymentsUnavailable
+from shared.contracts.payment_errors import PaymentsUnavailable
 from shared.contracts.states import OrderState
 from shared.database import Sessions
 

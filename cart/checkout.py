@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cart import attempts, cooldown, orders
+from cart import accounts, attempts, cooldown, orders
 from cart.models import CheckoutAttempt, Order, OrderLine
 from cart.quote import CartChanged, EmptyCart, Quote, fingerprint, quotes
 from cart.release import release
@@ -19,7 +19,15 @@ from cart.summary import of_page, summary_of_tickets
 from cart.till import Till
 from shared import audit
 from shared.contracts.dtos import CartSummaryDTO, PageDTO
-from shared.contracts.protocols import CalendarService, CustomerGone, PaymentsRefused, SoldOut
+from shared.contracts.payment_errors import (
+    AccountUnavailable,
+    CustomerGone,
+    PaymentsRefused,
+)
+from shared.contracts.protocols import (
+    CalendarService,
+    SoldOut,
+)
 from shared.contracts.states import OrderState
 from shared.database import Sessions, retrying
 from shared.errors import AppError, Conflict, NotFound
@@ -79,8 +87,8 @@ async def start(
 
     `seen` is the fingerprint of what the buyer saw. The same cart sent twice gives the same orders.
     `chosen`: so many new tickets of these types alone, the cart left as it is; `seen` is then the form's own mark.
-    Raises EmptyCart, CartChanged, NotChargeable, Invalid (more of a type than one order may hold), SoldOut,
-    TooManyOpenOrders, HoldTooSoon; then nothing was written.
+    Raises EmptyCart, CartChanged, NotChargeable, PaymentsStopped, Invalid (more of a type than one order may hold),
+    SoldOut, TooManyOpenOrders, HoldTooSoon; then nothing was written.
     """
 
     async def reserve() -> list[UUID]:
@@ -255,8 +263,9 @@ async def hand_over(
 ) -> Handover:
     """Bring an own pending order to Stripe's page: its open session, or a new one (spec: C1).
 
-    Raises NotFound, PaymentsUnavailable (the order stays held; trying again replays the same request), PaymentsRefused
-    (the order was taken back; its tickets are in the cart again).
+    Raises NotFound, PaymentsUnavailable (the order stays held; trying again replays the same request),
+    AccountUnavailable (its pages stop selling), PaymentsRefused (the order was taken back; its tickets are in the cart
+    again).
     """
     async with sessions.reading() as session:
         found = await attempts.order_with_attempt(session, order_id)
@@ -270,6 +279,9 @@ async def hand_over(
         return _handover(order, attempt)
     try:
         facts = await attempts.obtain(sessions, till.payments, order, attempt, now=now)
+    except AccountUnavailable as closed:
+        await accounts.close(sessions, till, closed, order.stripe_account, now=now)
+        raise
     except PaymentsRefused as refusal:
         if not await _can_be_mended(sessions, order, attempt, refusal, now=now):
             await release(sessions, till, order_id=order_id, to=OrderState.CANCELLED, actor="stripe", now=now)

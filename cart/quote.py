@@ -31,6 +31,13 @@ class NotChargeable(Invalid):
     code = "NOT_CHARGEABLE"
 
 
+class PaymentsStopped(Conflict):
+    """This shop can’t take payments at the moment."""
+
+    code = "PAYMENTS_STOPPED"
+    words = "can’t take payments at the moment. Your tickets stay in your cart; no money was taken."
+
+
 @dataclass(frozen=True, slots=True)
 class Quote:
     """One order to be: lines of one currency and one Stripe account. Amounts in minor units."""
@@ -60,7 +67,7 @@ def fingerprint(lines: Sequence[CartLineDTO]) -> str:
 
 
 def quotes(summary: CartSummaryDTO) -> list[Quote]:
-    """Split a cart into quotes. Raises NotChargeable.
+    """Split a cart into quotes. Raises NotChargeable, PaymentsStopped.
 
     Sorted: every checkout then claims the pools of one account and currency before those of the next, so two
     carts over the same pages can never wait for each other.
@@ -74,6 +81,8 @@ def quotes(summary: CartSummaryDTO) -> list[Quote]:
 def _quote(account: str, currency: str, groups: list[CartGroupDTO]) -> Quote:
     lines = tuple(line for group in groups for line in group.lines)
     total = sum(unit_amount(line) * line.quantity for line in lines)
+    if total and (stopped := [group.page.name for group in groups if group.page.payments_stopped]):
+        raise PaymentsStopped(f"{' and '.join(stopped)} {PaymentsStopped.words}")
     _check_chargeable(total, currency, len(lines))
     for line in lines:
         _check_payable(line)

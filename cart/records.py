@@ -50,6 +50,18 @@ class Dispute(Base):
         return self.amount if lost and self.closed_at and self.closed_at >= moment else 0
 
 
+class StripeAccount(Base):
+    """Whether an account that pages are paid into may charge; see accounts.py."""
+
+    __tablename__ = "stripe_accounts"
+
+    stripe_account: Mapped[str] = mapped_column(primary_key=True)
+    charges_enabled: Mapped[bool]
+    reason: Mapped[str]
+    """Why it may not, in words; empty where it may."""
+    asked_at: Mapped[datetime]
+
+
 class BooksLook(Base):
     """When the movements of an account were last asked for; see books/looks.py."""
 

@@ -20,7 +20,10 @@ from cart.models import CheckoutAttempt, Order, OrderLine
 from cart.settle import Settled
 from cart.till import Till
 from shared.contracts.facts import SessionFacts
-from shared.contracts.protocols import PaymentsRefused, PaymentsUnavailable
+from shared.contracts.payment_errors import (
+    PaymentsRefused,
+    PaymentsUnavailable,
+)
 from shared.contracts.states import OrderState
 from shared.database import Sessions
 from shared.errors import AppError, Conflict, NotFound

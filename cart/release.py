@@ -6,12 +6,16 @@ from uuid import UUID
 import structlog
 from sqlalchemy import or_, update
 
-from cart import attempts, orders
+from cart import accounts, attempts, orders
 from cart.models import CheckoutAttempt, Order
 from cart.settle import give_back, settle
 from cart.till import Till
 from shared.contracts.facts import SessionFacts
-from shared.contracts.protocols import PaymentsRefused, PaymentsUnavailable
+from shared.contracts.payment_errors import (
+    AccountUnavailable,
+    PaymentsRefused,
+    PaymentsUnavailable,
+)
 from shared.contracts.states import OrderState
 from shared.database import Sessions
 
@@ -32,6 +36,7 @@ async def release(
     """Expire the order's session at Stripe, then follow the answer; returns the state the order is in.
 
     expired → stock back; paid → settled; complete and unpaid → processing; no or unknown → everything stays held.
+    Where the account no longer lets us in, the stock comes back a day after the session's own end (spec: L9).
     A lapse (`to` expired) of an order whose hold was extended meanwhile, or that another process has just asked Stripe
     about, does nothing: in a rush, many find the same lapsed orders at once.
     """
@@ -47,6 +52,11 @@ async def release(
     if attempt is not None:
         try:
             facts = await _expire(sessions, till, order, attempt, now=now)
+        except AccountUnavailable:
+            # nobody can be asked any more, and no webhook will come: time alone must say that nothing will be paid
+            if now < attempt.expires_at + accounts.OVER_AFTER:
+                await _leave_alone(sessions, order_id, until=now + accounts.ASKED_AGAIN)
+                return OrderState.PENDING
         except (PaymentsUnavailable, PaymentsRefused):
             # no answer, or a session that these keys do not know: keep the stock, try again later
             return OrderState.PENDING
@@ -73,6 +83,11 @@ async def _lease(sessions: Sessions, order_id: UUID, *, now: datetime) -> bool:
             .returning(Order.id)
         )
         return taken.scalar_one_or_none() is not None
+
+
+async def _leave_alone(sessions: Sessions, order_id: UUID, *, until: datetime) -> None:
+    async with sessions.single() as session:
+        await session.execute(update(Order).where(Order.id == order_id).values(releasing_until=until))
 
 
 def _still_held(order: Order, to: OrderState, now: datetime) -> bool:

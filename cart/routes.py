@@ -17,7 +17,8 @@ from cart.release import release
 from cart.sold import as_sold
 from cart.till import Till
 from shared import metrics
-from shared.contracts.protocols import PaymentsUnavailable, SoldOut
+from shared.contracts.payment_errors import PaymentsUnavailable
+from shared.contracts.protocols import SoldOut
 from shared.contracts.states import OrderState
 from shared.errors import AppError, Conflict, Invalid, NotFound
 from shared.identity.guard import current_user, require_user

@@ -81,7 +81,16 @@ class Catalogue:
         return _snapshot(rows)
 
 
-_PAGE = (Page.id, Page.slug, Page.name, Page.text, Page.currency, Page.time_zone, Page.accent)
+_PAGE = (
+    Page.id,
+    Page.slug,
+    Page.name,
+    Page.text,
+    Page.currency,
+    Page.time_zone,
+    Page.accent,
+    Page.payments_stopped,
+)
 _ENTRY = (
     Entry.id,
     Entry.slug,

@@ -35,6 +35,8 @@ class Page(Base):
     refund_hours: Mapped[int | None]
     """A buyer may give paid tickets back until so many hours before the start; None = only the organizer refunds."""
     accent: Mapped[str] = mapped_column(default="#8a3b12", server_default="#8a3b12")
+    payments_stopped: Mapped[bool] = mapped_column(default=False, server_default=sql("false"))
+    """Its Stripe account may not charge at the moment (cart/accounts.py)."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     __table_args__ = (

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, select, update
 from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -103,7 +103,25 @@ def page_dto(page: Page) -> PageDTO:
         delayed_methods=page.delayed_methods,
         accent=page.accent,
         refund_hours=page.refund_hours,
+        payments_stopped=page.payments_stopped,
     )
+
+
+async def stripe_accounts(session: AsyncSession) -> list[str]:
+    """The Stripe accounts that pages are paid into."""
+    return list(await session.scalars(select(Page.stripe_account).distinct().order_by(Page.stripe_account)))
+
+
+async def set_payments_stopped(session: AsyncSession, *, stripe_account: str, stopped: bool) -> list[str]:
+    """Stop or resume what costs money on all pages of an account; returns the names of those that changed."""
+    changed = (
+        update(Page)
+        .where(Page.stripe_account == stripe_account, Page.payments_stopped != stopped)
+        .values(payments_stopped=stopped)
+        .returning(Page.name)
+        .execution_options(synchronize_session=False)
+    )
+    return sorted(await session.scalars(changed))
 
 
 async def pages_by_id(session: AsyncSession, page_ids: Iterable[UUID]) -> dict[UUID, PageDTO]:

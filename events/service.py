@@ -149,6 +149,16 @@ class SqlCalendarService:
         """See CalendarService."""
         return await queries.members_of_pages(session, page_ids)
 
+    async def stripe_accounts(self, session: AsyncSession) -> list[str]:
+        """See CalendarService."""
+        return await queries.stripe_accounts(session)
+
+    async def set_payments_stopped(
+        self, session: AsyncSession, *, stripe_account: str, stopped: bool
+    ) -> list[str]:
+        """See CalendarService."""
+        return await queries.set_payments_stopped(session, stripe_account=stripe_account, stopped=stopped)
+
     async def orders_by_ticket_code(self, session: AsyncSession, *, page_id: UUID, code: str) -> list[UUID]:
         """See CalendarService."""
         return await queries.orders_by_code(session, page_id=page_id, code=code)

@@ -21,6 +21,8 @@ class PageView:
     currency: str
     time_zone: str
     accent: str
+    payments_stopped: bool = False
+    """Nothing that costs money can be bought at the moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ class Stand:
 def stand_of_type(entry: EntryView, kind: TypeView, now: datetime) -> Stand:
     """How the sale of one type stands."""
     state = kind.offer.sale_state(now)
+    if entry.page.payments_stopped and kind.offer.price:
+        return Stand("closed")
     if state is not SaleState.ON_SALE:
         return Stand(state.value, opens_at=kind.offer.sale_starts_at)
     lapses = [other.next_lapse_at for other in entry.types if other.next_lapse_at is not None]

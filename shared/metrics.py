@@ -16,7 +16,12 @@ from tempfile import TemporaryDirectory
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from shared.contracts.protocols import KeyRefused, PaymentsRefused, PaymentsUnavailable
+from shared.contracts.payment_errors import (
+    AccountUnavailable,
+    KeyRefused,
+    PaymentsRefused,
+    PaymentsUnavailable,
+)
 from shared.health_facts import Fact, Figures
 from shared.settings import SettingsError
 
@@ -37,7 +42,7 @@ CLAIMS_REFUSED = Counter(
 )
 STRIPE_CALLS = Histogram(
     "tillgate_stripe_call_seconds",
-    "Calls to Stripe, by method and outcome: ok, refused, key_refused, no_answer.",
+    "Calls to Stripe, by method and outcome: ok, refused, key_refused, account_closed, no_answer.",
     ["call", "outcome"],
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
     registry=REGISTRY,
@@ -113,6 +118,9 @@ def stripe_call(name: str) -> Iterator[None]:
         raise
     except KeyRefused:
         outcome = "key_refused"
+        raise
+    except AccountUnavailable:
+        outcome = "account_closed"
         raise
     except PaymentsUnavailable:
         outcome = "no_answer"

@@ -1,10 +1,10 @@
 """Tables that no domain owns: the installation, the audit log, outgoing mail, heartbeats, health checks."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import CheckConstraint, Index, func
+from sqlalchemy import BigInteger, CheckConstraint, Index, func
 from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -21,6 +21,17 @@ class Installation(Base):
     installation_id: Mapped[UUID] = mapped_column(default=uuid4)
 
     __table_args__ = (CheckConstraint("id = 1", name="single_row"),)
+
+
+class StripeCalls(Base):
+    """How many calls went to Stripe on a day (UTC), by account ('' = the platform's own) and kind: read or write."""
+
+    __tablename__ = "stripe_calls"
+
+    day: Mapped[date] = mapped_column(primary_key=True)
+    stripe_account: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    count: Mapped[int] = mapped_column(BigInteger)
 
 
 class AuditEntry(Base):

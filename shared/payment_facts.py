@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import overload
 
 from stripe import (
+    Account,
     Balance,
     BalanceTransaction,
     Charge,
@@ -23,6 +24,7 @@ from stripe import (
 from stripe.checkout import Session
 
 from shared.contracts.facts import (
+    AccountFacts,
     ChargeFacts,
     DisputeFacts,
     EndpointFacts,
@@ -33,7 +35,7 @@ from shared.contracts.facts import (
     SessionFacts,
     TransactionFacts,
 )
-from shared.contracts.protocols import PaymentsRefused
+from shared.contracts.payment_errors import PaymentsRefused
 
 LONGEST_NAME = 256
 
@@ -191,6 +193,15 @@ def transaction_facts(transaction: BalanceTransaction, stripe_account: str) -> T
     )
 
 
+def account_facts(account: Account, stripe_account: str) -> AccountFacts:
+    """Whether an account may charge, and what Stripe says is in the way."""
+    if account.charges_enabled:
+        return AccountFacts(stripe_account, charges_enabled=True)
+    reason = account.requirements.disabled_reason if account.requirements is not None else None
+    said = f" ({reason})" if reason else ""
+    return AccountFacts(stripe_account, False, f"Stripe does not let this account take payments{said}.")
+
+
 def balance_by_currency(balance: Balance) -> dict[str, int]:
     """Available and pending together, minor units by currency."""
     sums: dict[str, int] = {}
@@ -257,6 +268,7 @@ def event_facts(event: Event) -> EventFacts:
         session_id=subject_id if pays and session is None else "",
         subject_id=subject_id,
         payment_intent=_intent_of(subject),
+        metadata=_texts(subject.metadata) if isinstance(subject, PaymentIntent) else {},
     )
 
 

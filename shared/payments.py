@@ -18,6 +18,7 @@ from stripe import WebhookSignature
 
 from shared import payment_facts as facts
 from shared.contracts.facts import (
+    AccountFacts,
     ChargeFacts,
     CheckoutRequest,
     DisputeFacts,
@@ -29,12 +30,14 @@ from shared.contracts.facts import (
     SessionFacts,
     TransactionFacts,
 )
-from shared.contracts.protocols import (
+from shared.contracts.payment_errors import (
+    AccountUnavailable,
     EventUnreadable,
     PaymentsRefused,
     SignatureInvalid,
 )
 from shared.installation import mark
+from shared.stripe_calls import keep_counting
 from shared.stripe_client import (
     PER_CALL,
     StripeConnection,
@@ -61,6 +64,7 @@ def init_app(app: Tillgate) -> None:
     payments = StripePayments(app.settings)
     app.services.payments = payments
     app.after_serving(payments.close)
+    keep_counting(app, payments.tally)
 
 
 class StripePayments(StripeConnection):
@@ -203,7 +207,7 @@ class StripePayments(StripeConnection):
 
     async def sessions(self, *, stripe_account: str, since: datetime) -> AsyncIterator[SessionFacts]:
         """All Checkout sessions that pay, made since (UTC), newest first, each with its intent's status (spec: E3)."""
-        call = self.client.v1.checkout.sessions.list_async(
+        call = self.lists.v1.checkout.sessions.list_async(
             params={
                 "created": {"gte": int(since.timestamp())},
                 "limit": PER_CALL,
@@ -218,19 +222,19 @@ class StripePayments(StripeConnection):
     def intents(self, *, stripe_account: str, since: datetime) -> AsyncIterator[IntentFacts]:
         """All payment intents made since, newest first."""
         return each(
-            self.client.v1.payment_intents.list_async, facts.intent_facts, stripe_account, made_since(since)
+            self.lists.v1.payment_intents.list_async, facts.intent_facts, stripe_account, made_since(since)
         )
 
     def charges(self, *, stripe_account: str, since: datetime) -> AsyncIterator[ChargeFacts]:
         """All charges made since, newest first."""
-        return each(self.client.v1.charges.list_async, facts.charge_facts, stripe_account, made_since(since))
+        return each(self.lists.v1.charges.list_async, facts.charge_facts, stripe_account, made_since(since))
 
     def refunds(
         self, *, stripe_account: str, since: datetime | None = None, payment_intent: str | None = None
     ) -> AsyncIterator[RefundFacts]:
         """All refunds made since, or those of one payment, newest first."""
         params = made_since(since) | ({"payment_intent": payment_intent} if payment_intent else {})
-        return each(self.client.v1.refunds.list_async, facts.refund_facts, stripe_account, params)
+        return each(self.lists.v1.refunds.list_async, facts.refund_facts, stripe_account, params)
 
     def disputes(self, *, stripe_account: str, since: datetime) -> AsyncIterator[DisputeFacts]:
         """All disputes opened since, newest first."""
@@ -239,7 +243,7 @@ class StripePayments(StripeConnection):
 
     def payouts(self, *, stripe_account: str, since: datetime) -> AsyncIterator[PayoutFacts]:
         """All payouts made since, newest first."""
-        return each(self.client.v1.payouts.list_async, facts.payout_facts, stripe_account, made_since(since))
+        return each(self.lists.v1.payouts.list_async, facts.payout_facts, stripe_account, made_since(since))
 
     def transactions(
         self, *, stripe_account: str, since: datetime | None = None, payout: str | None = None
@@ -247,8 +251,20 @@ class StripePayments(StripeConnection):
         """All balance transactions made since, or those that a payout contains, newest first."""
         params = made_since(since) | {"expand": ["data.source"]} | ({"payout": payout} if payout else {})
         return each(
-            self.client.v1.balance_transactions.list_async, facts.transaction_facts, stripe_account, params
+            self.lists.v1.balance_transactions.list_async, facts.transaction_facts, stripe_account, params
         )
+
+    async def account(self, *, stripe_account: str) -> AccountFacts:
+        """Whether an account may charge."""
+        try:
+            found = await answer(
+                self.client.v1.accounts.retrieve_async(stripe_account)
+                if stripe_account
+                else self.client.v1.accounts.retrieve_current_async()
+            )
+        except AccountUnavailable as error:
+            return AccountFacts(stripe_account, charges_enabled=False, reason=error.for_office)
+        return facts.account_facts(found, stripe_account)
 
     async def balance(self, *, stripe_account: str) -> dict[str, int]:
         """What the account holds now, available and pending together: minor units by currency, upper case."""

@@ -5,6 +5,7 @@ No call is made inside a transaction. Facts of the SDK and traps: Stripe's own p
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from typing import Any, TypeVar
@@ -14,7 +15,8 @@ import structlog
 from stripe import StripeClient
 
 from shared import metrics
-from shared.contracts.protocols import (
+from shared.contracts.payment_errors import (
+    AccountUnavailable,
     ChargeDisputed,
     CustomerGone,
     KeyRefused,
@@ -23,6 +25,7 @@ from shared.contracts.protocols import (
 )
 from shared.database import refuse_open_transaction
 from shared.settings import Settings
+from shared.stripe_calls import CountingClient, Tally
 from shared.stripe_pacing import Crowded, Pacer
 
 log = structlog.get_logger()
@@ -31,6 +34,7 @@ S = TypeVar("S", bound=stripe.StripeObject)
 
 TIMEOUT_SECONDS = 8  # with the retries, a buyer waits half a minute at most for a Stripe that does not answer
 NETWORK_RETRIES = 2  # safe: every POST of ours carries its own idempotency key
+LISTING_SECONDS = 30  # a page of a hundred with what each contains takes longer, and no buyer waits for it
 PER_CALL = 100  # the most that Stripe lists at once
 KEYS = (
     5  # a 5xx stays under its idempotency key for a day; so many keys are tried before it counts as no answer
@@ -42,6 +46,8 @@ FINAL = (stripe.InvalidRequestError, stripe.CardError)
 # A key that was rolled or revoked (401), or a restricted one that may not do this (403): nobody can pay until it is
 # changed, and nothing else is said about the request.
 KEY_PROBLEMS = (stripe.AuthenticationError, stripe.PermissionError)
+ACCOUNT_CLOSED = "account_invalid"
+"""Code of a 403 that is not about our key: a connected account was disconnected, closed or never ours."""
 DISPUTED = "charge_disputed"
 
 
@@ -56,35 +62,46 @@ TOO_FAST = 429
 
 
 class StripeConnection:
-    """Stripe through one typed client (spec: E1). The client belongs to the event loop that first uses it."""
+    """Stripe through the typed client (spec: E1), which belongs to the event loop that first uses it."""
 
     def __init__(self, settings: Settings) -> None:
         stripe.enable_telemetry = False  # it writes to the home folder
         self._settings = settings
         self.livemode = settings.stripe_secret_key.split("_", 2)[1:2] == ["live"]
         self.pacer = Pacer()
-        self._client: StripeClient | None = None
-        self._http: stripe.HTTPXClient | None = None
+        self._clients: dict[int, StripeClient] = {}
+        self._http: list[CountingClient] = []
+        self.tally: Tally = Counter()
+        """What this process has asked Stripe and not yet written down (stripe_calls.py)."""
 
     @property
     def client(self) -> StripeClient:
-        """The one client; made at first use, because it belongs to the running event loop."""
-        if self._client is None:
-            self._http = stripe.HTTPXClient(timeout=TIMEOUT_SECONDS)
+        """For what somebody waits for."""
+        return self._patient_for(TIMEOUT_SECONDS)
+
+    @property
+    def lists(self) -> StripeClient:
+        """For lists, which the worker and commands read."""
+        return self._patient_for(LISTING_SECONDS)
+
+    def _patient_for(self, seconds: int) -> StripeClient:
+        """Made at first use, because it belongs to the running event loop."""
+        if seconds not in self._clients:
+            self._http.append(CountingClient(self.tally, seconds))
             base = self._settings.stripe_api_base
-            self._client = StripeClient(
+            self._clients[seconds] = StripeClient(
                 self._settings.stripe_secret_key,
                 base_addresses={"api": base} if base else None,
                 max_network_retries=NETWORK_RETRIES,
-                http_client=self._http,
+                http_client=self._http[-1],
             )
-        return self._client
+        return self._clients[seconds]
 
     async def close(self) -> None:
         """Close the connections; called when the app stops serving."""
-        if self._http is not None:
-            await self._http.close_async()  # type: ignore[no-untyped-call]
-        self._client = self._http = None
+        for http in self._http:
+            await http.close_async()  # type: ignore[no-untyped-call]
+        self._http, self._clients = [], {}
 
 
 def on_account(stripe_account: str) -> stripe.RequestOptions:
@@ -114,6 +131,9 @@ async def _answered(call: Awaitable[T]) -> T:
     try:
         return await call
     except stripe.StripeError as error:
+        if _is_about_account(error):
+            log.warning("stripe account closed to us", error=str(error))
+            raise AccountUnavailable from error
         if isinstance(error, KEY_PROBLEMS):
             log.error("stripe does not accept our key", error=str(error))  # noqa: TRY400 - the message says it all
             raise KeyRefused from error
@@ -200,6 +220,12 @@ def _refusal(error: stripe.StripeError) -> type[PaymentsRefused]:
 def _is_replayed(error: stripe.StripeError) -> bool:
     """Whether this is the kept answer of an earlier call under the same key (Stripe: idempotent requests)."""
     return (error.headers or {}).get("idempotent-replayed") == "true"
+
+
+def _is_about_account(error: stripe.StripeError) -> bool:
+    """Whether a 403 is about a connected account. The SDK gives this error no code: it is in the body alone."""
+    said = error.error if isinstance(error, stripe.PermissionError) else None
+    return said is not None and said.code == ACCOUNT_CLOSED
 
 
 def _is_about_customer(error: stripe.StripeError) -> bool:

@@ -10,7 +10,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from shared.contracts.protocols import PaymentsUnavailable
+from shared.contracts.payment_errors import PaymentsUnavailable
 
 T = TypeVar("T")
 

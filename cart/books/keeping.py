@@ -21,7 +21,11 @@ from cart.models import LedgerTransfer, Refund, RefundLine
 from cart.records import BalanceTransaction
 from cart.till import Till
 from shared.contracts.facts import TransactionFacts
-from shared.contracts.protocols import Payments, PaymentsRefused, PaymentsUnavailable
+from shared.contracts.payment_errors import (
+    PaymentsRefused,
+    PaymentsUnavailable,
+)
+from shared.contracts.protocols import Payments
 from shared.database import Sessions, retrying
 from shared.installation import installation_id, is_marked
 

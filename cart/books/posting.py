@@ -41,6 +41,8 @@ OF_RESERVES = (
     "payout_minimum_balance_release", "reserve_hold", "reserve_release", "reserve_transaction", "reserved_funds",
 )  # fmt: skip
 """Types that move money between the balance and a reserve."""
+OF_FEES = ("fee", "network_cost")
+"""Stripe's own, and what card networks charge where Stripe passes it on (network costs)."""
 FEE, CONVERSION, DISPUTE_FEE = "fee", "conversion", "dispute_fee"  # kinds besides the categories
 REVERSED, ALLOCATED = (
     "_reversed",
@@ -107,7 +109,7 @@ def legs_of(transaction: BalanceTransaction, known: Known) -> list[Leg] | None:
         return _plain(transaction, RESERVED, RESERVED)
     if transaction.category in WITH_THE_BANK:
         return _plain(transaction, transaction.category, BANK)
-    if transaction.category == "fee":
+    if transaction.category in OF_FEES:
         return _plain(transaction, FEE, FEES)
     if transaction.category not in OF_PAYMENTS:
         return _plain(transaction, OTHER, OTHER)

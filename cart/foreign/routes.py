@@ -8,7 +8,7 @@ from quart_rate_limiter import rate_limit
 
 from cart.foreign import deciding, views
 from cart.routes import REFUND_LIMIT, REFUND_PERIOD, blueprint, till
-from shared.contracts.protocols import PaymentsUnavailable
+from shared.contracts.payment_errors import PaymentsUnavailable
 from shared.errors import AppError, Conflict, Invalid
 from shared.health import board
 from shared.identity.guard import require_operator

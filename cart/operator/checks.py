@@ -15,9 +15,14 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cart.webhooks.news import HANDLERS
+from cart.webhooks.news import HANDLERS, OF_ACCOUNTS
 from shared.contracts.facts import EndpointFacts
-from shared.contracts.protocols import KeyRefused, Payments, PaymentsRefused, PaymentsUnavailable
+from shared.contracts.payment_errors import (
+    KeyRefused,
+    PaymentsRefused,
+    PaymentsUnavailable,
+)
+from shared.contracts.protocols import Payments
 from shared.database import Sessions
 from shared.health_facts import lasted
 from shared.jobs import nudge
@@ -187,13 +192,14 @@ def judge_endpoints(
     on = [endpoint for endpoint in ours if endpoint.enabled]
     if not on:
         return Outcome(False, f"The endpoint {address} is switched off at Stripe.")
+    needed = [name for name in HANDLERS if name not in OF_ACCOUNTS]
     # each alone: one for connected accounts does not make up for what the shop's own is not sent
     for endpoint in on:
-        missing = [name for name in HANDLERS if name not in endpoint.events]
+        missing = [name for name in needed if name not in endpoint.events]
         if missing and "*" not in endpoint.events:
             one = "" if len(on) == 1 else f" by one of its {len(on)} endpoints"
             return Outcome(False, f"Stripe does not send to {address}{one}: {', '.join(missing)}.")
-    return Outcome(True, f"Stripe sends all {len(HANDLERS)} types of events that we act on.")
+    return Outcome(True, f"Stripe sends all {len(needed)} types of events that we act on.")
 
 
 DEFAULT_VERSION = "the account’s default version"

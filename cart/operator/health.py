@@ -4,7 +4,7 @@ Registered as `app.health_facts["money"]`; what needs a call to the outside was 
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,10 +13,11 @@ from cart.foreign.models import ForeignPayment
 from cart.models import Order, Payment, Refund, WebhookEvent, WebhookRefusal
 from cart.operator import checks
 from cart.overdue import is_overdue
-from cart.records import Reconciliation
+from cart.records import Reconciliation, StripeAccount
 from shared.contracts.states import OrderState
 from shared.health_facts import Fact, Figures, Level, counted, lasted, level_of, waiting
 from shared.models import HealthCheck
+from shared.stripe_calls import allotted, calls_since
 
 PAYING = ("checkout.session.completed", "checkout.session.async_payment_succeeded")
 """Events that say that a buyer has paid."""
@@ -30,6 +31,7 @@ BOOKS_LATE, BOOKS_VERY_LATE = timedelta(hours=2), timedelta(hours=6)
 CLOCK_ALARM_SECONDS = 150  # half of what Stripe's signatures allow
 CHECK_LATE = timedelta(hours=3)
 
+ACCOUNTS, READS = "An account that may not charge", "More calls to Stripe than are allotted"
 OVERDUE = "A payment that is on its way for too long"
 NO_WEBHOOKS, ROTATED, CLOCK = "Webhook down", "Key rotated", "Clock wrong"
 REFUND_FAILED, BOOKS, UNMATCHED, WITHOUT_MARKS = (
@@ -53,6 +55,8 @@ async def money_facts(session: AsyncSession, now: datetime) -> list[Fact]:
         await _refunds_due(session, now),
         await refunds_stuck(session, now),
         await books(session, now),
+        await accounts(session),
+        await stripe_reads(session, now),
         *await _checked(session, now),
     ]
 
@@ -235,6 +239,45 @@ async def books(session: AsyncSession, now: datetime) -> Fact:
     elif last.differences:
         words = f"{counted(len(last.differences), 'difference')} found and put right {lasted(age)} ago."
     return Fact(name, title, words, level, len(left), last.finished_at, BOOKS, href)
+
+
+async def accounts(session: AsyncSession) -> Fact:
+    """Whether every account that pages are paid into may charge."""
+    rows = list(await session.scalars(select(StripeAccount).order_by(StripeAccount.stripe_account)))
+    name, title = "stripe_accounts_stopped", "Stripe accounts"
+    stopped = [row for row in rows if not row.charges_enabled]
+    if not stopped:
+        words = (
+            f"{counted(len(rows), 'account takes', 'accounts take')} payments." if rows else "Not asked yet."
+        )
+        return Fact(name, title, words, value=0)
+    said = " ".join(f"{row.stripe_account or 'The platform’s own'}: {row.reason}" for row in stopped)
+    words = f"{said} Its pages sell only what is free."
+    return Fact(name, title, words, Level.ALARM, len(stopped), min(row.asked_at for row in stopped), ACCOUNTS)
+
+
+async def stripe_reads(session: AsyncSession, now: datetime) -> Fact:
+    """How often each account was read this month, against what Stripe allots (spec: L9)."""
+    month = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    calls = await calls_since(session, month.date())
+    rows = await session.execute(
+        select(Payment.stripe_account, func.count())
+        .where(Payment.created_at >= month)
+        .group_by(Payment.stripe_account)
+    )
+    payments = {row[0]: row[1] for row in rows}
+    name, title = "stripe_reads_this_month", "Calls to Stripe"
+    reads = {account: count for (account, kind), count in calls.items() if kind == "read"}
+    if not reads:
+        return Fact(name, title, "No call this month.", value=0)
+    allotment = {account: allotted(payments.get(account, 0)) for account in reads}
+    fullest = max(reads, key=lambda account: reads[account] / allotment[account])
+    words = (
+        f"{reads[fullest]:,} of {allotment[fullest]:,} reads a month that Stripe allots to "
+        f"{fullest or 'the platform’s account'}; {sum(calls.values()):,} calls this month in all."
+    )
+    level = Level.WARN if reads[fullest] > allotment[fullest] else Level.OK
+    return Fact(name, title, words, level, reads[fullest], todo=READS)
 
 
 TITLES = {

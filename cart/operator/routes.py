@@ -12,7 +12,10 @@ from cart.operator import checks, views
 from cart.operator.views import Show
 from cart.refunds import decisions
 from cart.routes import REFUND_LIMIT, REFUND_PERIOD, blueprint, till
-from shared.contracts.protocols import PaymentsRefused, PaymentsUnavailable
+from shared.contracts.payment_errors import (
+    PaymentsRefused,
+    PaymentsUnavailable,
+)
 from shared.contracts.states import OrderState
 from shared.errors import AppError, Conflict, Invalid
 from shared.health import board

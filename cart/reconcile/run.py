@@ -27,7 +27,10 @@ from cart.reconcile.reading import accounts
 from cart.records import Reconciliation
 from cart.refunds.sending import send_due
 from cart.till import Till
-from shared.contracts.protocols import PaymentsRefused, PaymentsUnavailable
+from shared.contracts.payment_errors import (
+    PaymentsRefused,
+    PaymentsUnavailable,
+)
 from shared.database import Sessions
 from shared.errors import AppError
 from shared.ids import new_id

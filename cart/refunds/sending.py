@@ -13,12 +13,12 @@ from cart.records import Dispute
 from cart.refunds import owing
 from cart.till import Till
 from shared.contracts.facts import RefundFacts
-from shared.contracts.protocols import (
+from shared.contracts.payment_errors import (
     ChargeDisputed,
-    Payments,
     PaymentsRefused,
     PaymentsUnavailable,
 )
+from shared.contracts.protocols import Payments
 from shared.database import Sessions
 from shared.installation import installation_id, mark
 from shared.jobs import nudge

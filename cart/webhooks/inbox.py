@@ -14,7 +14,10 @@ from cart.settle import Settled
 from cart.till import Till
 from cart.webhooks.news import Handler, News, handler_of
 from shared.contracts.facts import EventFacts
-from shared.contracts.protocols import EventUnreadable, SignatureInvalid
+from shared.contracts.payment_errors import (
+    EventUnreadable,
+    SignatureInvalid,
+)
 from shared.database import Sessions, retrying
 from shared.errors import AppError
 from shared.ids import new_id

@@ -11,14 +11,23 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from cart import accounts
 from cart.books.payouts import apply_payout
 from cart.disputes import apply_dispute
 from cart.models import Payment
 from cart.refunds.news import apply_refunds
 from cart.settle import Settled, settle
 from cart.till import Till
-from shared.contracts.facts import DisputeFacts, EventFacts, PayoutFacts, RefundFacts, SessionFacts
+from shared.contracts.facts import (
+    AccountFacts,
+    DisputeFacts,
+    EventFacts,
+    PayoutFacts,
+    RefundFacts,
+    SessionFacts,
+)
 from shared.database import Sessions
+from shared.installation import installation_id, is_marked
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +40,7 @@ class News:
     refunds: tuple[RefundFacts, ...] = ()
     dispute: DisputeFacts | None = None
     payout: PayoutFacts | None = None
+    account: AccountFacts | None = None
 
 
 Fetch = Callable[[Sessions, Till, EventFacts], Awaitable[News]]
@@ -54,8 +64,12 @@ async def _session(_sessions: Sessions, till: Till, event: EventFacts) -> News:
     return News(event, session=found)
 
 
-async def _intent(_sessions: Sessions, till: Till, event: EventFacts) -> News:
-    """The session of a payment intent, with the intent's state as it is now."""
+async def _intent(sessions: Sessions, till: Till, event: EventFacts) -> News:
+    """The session of a payment intent, with the intent's state as it is now; a stranger's failure costs no call."""
+    async with sessions.reading() as session:
+        installation = await installation_id(session)
+    if not is_marked(event.metadata, installation):
+        return News(event)
     return News(event, session=await _session_of_intent(till, event))
 
 
@@ -92,6 +106,11 @@ async def _payout(_sessions: Sessions, till: Till, event: EventFacts) -> News:
     """The payout as it stands."""
     found = await till.payments.retrieve_payout(event.subject_id, stripe_account=event.stripe_account)
     return News(event, payout=found)
+
+
+async def _account(_sessions: Sessions, till: Till, event: EventFacts) -> News:
+    """Whether the account may charge, as it is now."""
+    return News(event, account=await till.payments.account(stripe_account=event.stripe_account))
 
 
 async def _payment(session: AsyncSession, event: EventFacts) -> Payment | None:
@@ -155,8 +174,15 @@ async def _apply_payout(session: AsyncSession, _till: Till, news: News, now: dat
     return await apply_payout(session, news.payout, now=now)
 
 
+async def _follow_account(session: AsyncSession, till: Till, news: News, now: datetime) -> str:
+    assert news.account is not None
+    changed = await accounts.follow(session, till.calendar, news.account, now=now)
+    return "applied" if changed else "unchanged"
+
+
 _SETTLING, _FAILING = Handler(_session, _settle), Handler(_session, _settle_failed)
 _REFUNDING, _DISPUTING = Handler(_refunds, _apply_refunds), Handler(_dispute, _apply_dispute)
+_OF_ACCOUNT = Handler(_account, _follow_account)
 _PAYING_OUT = Handler(_payout, _apply_payout)
 
 HANDLERS = {
@@ -176,8 +202,14 @@ HANDLERS = {
     "charge.dispute.closed": _DISPUTING,
     "payout.paid": _PAYING_OUT,
     "payout.failed": _PAYING_OUT,
+    "account.updated": _OF_ACCOUNT,
+    "capability.updated": _OF_ACCOUNT,
+    "account.application.deauthorized": _OF_ACCOUNT,
 }
 """By event type: those that the endpoint at Stripe should be set to send. Any other is stored and ignored."""
+
+OF_ACCOUNTS = tuple(name for name, handler in HANDLERS.items() if handler is _OF_ACCOUNT)
+"""Welcome and not missed: accounts are asked about daily, and not every endpoint can be set to send these."""
 
 
 def handler_of(event: EventFacts, *, livemode: bool) -> Handler:

@@ -27,6 +27,8 @@ class PageDTO:
     """CSS colour such as #7a3b12, already checked for AA contrast."""
     refund_hours: int | None = None
     """A buyer may give paid tickets back until so many hours before the start; None = only the organizer refunds."""
+    payments_stopped: bool = False
+    """Whether its Stripe account may not charge at the moment: nothing that costs money is sold."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 Made by payment_facts and by the stub; read by the cart. Currencies in upper case, times in UTC.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -191,6 +192,16 @@ class PayoutFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountFacts:
+    """Whether a Stripe account may charge."""
+
+    stripe_account: str
+    charges_enabled: bool
+    reason: str = ""
+    """Why not, in words for those who run the shop."""
+
+
+@dataclass(frozen=True, slots=True)
 class EndpointFacts:
     """One webhook endpoint as Stripe has it."""
 
@@ -218,3 +229,5 @@ class EventFacts:
     """Of the object it is about: pi_…, ch_…, re_…, dp_…, po_…"""
     payment_intent: str | None = None
     """Of the charge, refund, dispute or intent it is about."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Of the intent it is about; empty for events about anything else."""

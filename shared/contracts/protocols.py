@@ -19,6 +19,7 @@ from shared.contracts.dtos import (
     TicketDTO,
 )
 from shared.contracts.facts import (
+    AccountFacts,
     ChargeFacts,
     CheckoutRequest,
     DisputeFacts,
@@ -187,6 +188,14 @@ class CalendarService(Protocol):
     ) -> list[tuple[UUID, UUID, PageRole]]:
         """Who works for these pages: page, user, role, by page and user."""
 
+    async def stripe_accounts(self, session: AsyncSession) -> list[str]:
+        """The Stripe accounts that pages are paid into, '' for the platform's own."""
+
+    async def set_payments_stopped(
+        self, session: AsyncSession, *, stripe_account: str, stopped: bool
+    ) -> list[str]:
+        """Whether the pages of an account may sell what costs money; returns the names of those that changed."""
+
     async def orders_by_ticket_code(self, session: AsyncSession, *, page_id: UUID, code: str) -> list[UUID]:
         """Orders on this page that hold the ticket with this door code; for the organizer's search."""
 
@@ -217,65 +226,6 @@ class CartService(Protocol):
         `token` is of the form that was sent: the same one with the same numbers gives the same order. What the cart
         holds besides stays there. Raises what checkout raises; then nothing was written.
         """
-
-
-class PaymentsUnavailable(AppError):
-    """The payment provider did not answer. Your tickets stay held; please try again in a moment."""
-
-    status = 503
-    code = "PAYMENTS_UNAVAILABLE"
-
-    @property
-    def for_office(self) -> str:
-        return "Stripe gave no answer."
-
-
-class KeyRefused(PaymentsUnavailable):
-    """The payment provider does not accept our key, so nothing can be paid now. Your tickets stay held."""
-
-    code = "KEY_REFUSED"
-
-    @property
-    def for_office(self) -> str:
-        return "Stripe does not accept our key."
-
-
-class PaymentsRefused(AppError):
-    """The payment provider refused this request. No money was taken."""
-
-    status = 502
-    code = "PAYMENTS_REFUSED"
-
-    @property
-    def for_office(self) -> str:
-        said = self.details.get("reason") or self.details.get("code")
-        return str(said or "Stripe refused it and gave no reason.")
-
-
-class CustomerGone(PaymentsRefused):
-    """The payment provider no longer knows you as a customer. No money was taken; please try again."""
-
-    code = "CUSTOMER_GONE"
-
-
-class ChargeDisputed(PaymentsRefused):
-    """The buyer's bank is looking into this payment, so it cannot be refunded now. No money was moved."""
-
-    code = "CHARGE_DISPUTED"
-
-
-class SignatureInvalid(AppError):
-    """The webhook's signature could not be verified."""
-
-    status = 400
-    code = "SIGNATURE_INVALID"
-
-
-class EventUnreadable(AppError):
-    """The webhook's signature is good, but its body is not an event that we can read."""
-
-    status = 400
-    code = "EVENT_UNREADABLE"
 
 
 class Payments(Protocol):
@@ -365,6 +315,12 @@ class Payments(Protocol):
         self, *, stripe_account: str, since: datetime | None = None, payout: str | None = None
     ) -> AsyncIterator[TransactionFacts]:
         """All balance transactions made since, or those that a payout contains, newest first."""
+
+    async def account(self, *, stripe_account: str) -> AccountFacts:
+        """Whether an account may charge; one that no longer lets us in may not.
+
+        Raises `KeyRefused` where our key may not ask about the platform's own.
+        """
 
     async def balance(self, *, stripe_account: str) -> dict[str, int]:
         """What the account holds now, available and pending together: minor units by currency, upper case."""

@@ -10,7 +10,7 @@ from shared.contracts.facts import (
     SessionFacts,
     TransactionFacts,
 )
-from shared.contracts.protocols import PaymentsRefused
+from shared.contracts.payment_errors import PaymentsRefused
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 FEE, DISPUTE_FEE = 50, 1500  # minor units

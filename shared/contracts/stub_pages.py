@@ -1,7 +1,7 @@
 """The pages of StubCalendarService, and who works there."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -59,6 +59,19 @@ class StubPages:
         """See CalendarService."""
         mine = [(self.pages[page], role) for user, page, role in self.members if user == user_id]
         return sorted(mine, key=lambda pair: (pair[0].name, pair[0].id))
+
+    async def stripe_accounts(self, _session: AsyncSession) -> list[str]:
+        """See CalendarService."""
+        return sorted({page.stripe_account for page in self.pages.values()})
+
+    async def set_payments_stopped(
+        self, _session: AsyncSession, *, stripe_account: str, stopped: bool
+    ) -> list[str]:
+        """See CalendarService."""
+        of_account = [page for page in self.pages.values() if page.stripe_account == stripe_account]
+        changed = [page for page in of_account if page.payments_stopped != stopped]
+        self.pages |= {page.id: replace(page, payments_stopped=stopped) for page in changed}
+        return sorted(page.name for page in changed)
 
     async def members_of_pages(
         self, _session: AsyncSession, page_ids: Sequence[UUID]

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from shared.contracts.facts import (
+    AccountFacts,
     ChargeFacts,
     CheckoutRequest,
     DisputeFacts,
@@ -18,7 +19,8 @@ from shared.contracts.facts import (
     SessionFacts,
     TransactionFacts,
 )
-from shared.contracts.protocols import (
+from shared.contracts.payment_errors import (
+    AccountUnavailable,
     ChargeDisputed,
     KeyRefused,
     PaymentsRefused,
@@ -52,12 +54,18 @@ class StubPayments(StubBank):
         """Seconds that our clock is ahead of this Stripe's."""
         self.key_refused = False
         """Whether this Stripe no longer knows our key."""
+        self.closed_accounts: set[str] = set()
+        """Connected accounts that no longer let us in."""
+        self.uncharging_accounts: set[str] = set()
+        """Those that let us in and may not charge."""
         self.endpoints: list[EndpointFacts] = []
         self._by_key: dict[str, str] = {}
 
-    def _called(self, name: str) -> None:
+    def _called(self, name: str, account: str = "") -> None:
         refuse_open_transaction()
         self.calls.append(name)
+        if account in self.closed_accounts:
+            raise AccountUnavailable
 
     def _lose_answer(self) -> None:
         if self.lost_answers:
@@ -74,13 +82,13 @@ class StubPayments(StubBank):
         replaces: str | None = None,
     ) -> str:
         """One per user and account, and one for each that it replaces."""
-        self._called("customer")
+        self._called("customer", stripe_account)
         key = (user_id, stripe_account, replaces)
         return self.customers.setdefault(key, f"cus_{len(self.customers) + 1}")
 
     async def create_checkout_session(self, request: CheckoutRequest) -> SessionFacts:
         """The same key gives the same session."""
-        self._called("create")
+        self._called("create", request.stripe_account)
         if self.unanswered_creates:
             self.unanswered_creates -= 1
             raise PaymentsUnavailable
@@ -114,14 +122,14 @@ class StubPayments(StubBank):
 
     async def retrieve_session(self, session_id: str, *, stripe_account: str) -> SessionFacts | None:
         """As it stands; None for an unknown id or another account."""
-        self._called("retrieve")
+        self._called("retrieve", stripe_account)
         self._lose_answer()
         facts = self.known.get(session_id)
         return facts if facts is not None and facts.stripe_account == stripe_account else None
 
     async def find_session(self, request: CheckoutRequest, *, created_after: datetime) -> SessionFacts | None:
         """By the attempt's id in the metadata."""
-        self._called("find")
+        self._called("find", request.stripe_account)
         for facts in self.known.values():
             if facts.metadata["attempt_id"] == str(request.attempt_id):
                 return facts
@@ -129,7 +137,7 @@ class StubPayments(StubBank):
 
     async def expire_session(self, session_id: str, *, stripe_account: str) -> SessionFacts:
         """Expires an open session; a complete one is answered as it is, an unknown one refused."""
-        self._called("expire")
+        self._called("expire", stripe_account)
         if session_id in self.silent:
             raise PaymentsUnavailable
         if session_id not in self.known:
@@ -150,7 +158,7 @@ class StubPayments(StubBank):
         metadata: Mapping[str, str],
     ) -> RefundFacts:
         """Once per refund id; refused while the payment is disputed, or beyond what was paid."""
-        self._called("refund")
+        self._called("refund", stripe_account)
         key = {"refund_id": str(refund_id)}
         made = next(
             (one for one in self.made_refunds if one.metadata.get("refund_id") == str(refund_id)), None
@@ -171,7 +179,7 @@ class StubPayments(StubBank):
 
     async def session_of_intent(self, payment_intent: str, *, stripe_account: str) -> SessionFacts | None:
         """By payment intent, within an account."""
-        self._called("session_of_intent")
+        self._called("session_of_intent", stripe_account)
         of_account = (one for one in self.known.values() if one.stripe_account == stripe_account)
         return next((one for one in of_account if one.payment_intent == payment_intent), None)
 
@@ -221,9 +229,15 @@ class StubPayments(StubBank):
         made = [one for one in self.booked if payout in (None, self.payout_of.get(one.id))]
         return self._listed("transactions", made, stripe_account, since)
 
+    async def account(self, *, stripe_account: str) -> AccountFacts:
+        """As it was set."""
+        self._called("account")
+        able = stripe_account not in self.closed_accounts | self.uncharging_accounts
+        return AccountFacts(stripe_account, able, "" if able else "It may not charge.")
+
     async def balance(self, *, stripe_account: str) -> dict[str, int]:
         """The sum of all balance transactions."""
-        self._called("balance")
+        self._called("balance", stripe_account)
         sums: dict[str, int] = {}
         for one in self.booked:
             if one.stripe_account == stripe_account:
@@ -234,7 +248,7 @@ class StubPayments(StubBank):
         self, name: str, rows: Iterable[Any], stripe_account: str, since: datetime | None
     ) -> AsyncIterator[Any]:
         """Newest first, within an account and a time."""
-        self._called(name)
+        self._called(name, stripe_account)
         for row in reversed(list(rows)):
             if row.stripe_account == stripe_account and (since is None or row.created >= since):
                 yield row

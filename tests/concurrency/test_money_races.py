@@ -11,7 +11,7 @@ from cart.models import LedgerTransfer, Order, Payment
 from cart.settle import Settled
 from shared.clock import ManualClock
 from shared.contracts.facts import SessionFacts
-from shared.contracts.protocols import PaymentsRefused
+from shared.contracts.payment_errors import PaymentsRefused
 from shared.contracts.states import OrderState
 from shared.contracts.stub_payments import StubPayments
 from shared.database import Sessions

@@ -17,7 +17,10 @@ from cart.webhooks.news import HANDLERS
 from shared.app import create_app
 from shared.clock import ManualClock
 from shared.contracts.facts import EndpointFacts
-from shared.contracts.protocols import KeyRefused, SignatureInvalid
+from shared.contracts.payment_errors import (
+    KeyRefused,
+    SignatureInvalid,
+)
 from shared.contracts.stub_payments import StubPayments
 from shared.database import Database, Sessions
 from shared.health_facts import Level

@@ -12,7 +12,10 @@ from cart.models import StripeCustomer
 from cart.till import Till
 from shared.clock import ManualClock
 from shared.contracts.facts import CheckoutRequest
-from shared.contracts.protocols import ChargeDisputed, PaymentsUnavailable
+from shared.contracts.payment_errors import (
+    ChargeDisputed,
+    PaymentsUnavailable,
+)
 from shared.contracts.states import OrderState
 from shared.database import Database
 from shared.ids import new_id

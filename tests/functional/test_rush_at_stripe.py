@@ -6,7 +6,7 @@ import time
 import pytest
 
 from shared import stripe_pacing
-from shared.contracts.protocols import PaymentsUnavailable
+from shared.contracts.payment_errors import PaymentsUnavailable
 from shared.stripe_pacing import Crowded, Pacer
 from tests.road import Road
 from tests.support import signed_in_client

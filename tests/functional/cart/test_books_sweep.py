@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart.books import keeping
 from shared.contracts.facts import TransactionFacts
-from shared.contracts.protocols import PaymentsRefused
+from shared.contracts.payment_errors import PaymentsRefused
 from tests.cart_world import World
 from tests.ledger_sums import sums
 

@@ -11,7 +11,11 @@ from cart.complete import continue_session
 from cart.models import Order
 from cart.quote import CartChanged, EmptyCart, NotChargeable
 from events.models import TicketType
-from shared.contracts.protocols import PaymentsRefused, PaymentsUnavailable, SoldOut
+from shared.contracts.payment_errors import (
+    PaymentsRefused,
+    PaymentsUnavailable,
+)
+from shared.contracts.protocols import SoldOut
 from shared.contracts.states import OrderState
 from shared.errors import NotFound
 from tests.cart_world import World

@@ -16,7 +16,11 @@ from cart.refunds.news import apply_refunds
 from cart.refunds.owing import RefundReason
 from cart.words import REFUND_FAILURES, why_failed
 from shared.contracts.facts import RefundFacts
-from shared.contracts.protocols import KeyRefused, PaymentsRefused, PaymentsUnavailable
+from shared.contracts.payment_errors import (
+    KeyRefused,
+    PaymentsRefused,
+    PaymentsUnavailable,
+)
 from shared.models import OutgoingMail
 from tests import event_rows
 from tests.cart_world import World

@@ -13,7 +13,7 @@ from cart.reconcile.differences import Kind
 from cart.reconcile.run import reconcile, reconcile_due
 from cart.records import Reconciliation
 from shared.contracts.facts import SessionFacts
-from shared.contracts.protocols import PaymentsRefused
+from shared.contracts.payment_errors import PaymentsRefused
 from shared.contracts.states import OrderState
 from tests.cart_world import World
 from tests.functional.cart.reconciling import check, forget, kinds, later, paid, repaired, work
