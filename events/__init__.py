@@ -8,14 +8,13 @@ if TYPE_CHECKING:
 
 
 def init_app(app: "Tillgate") -> None:
-    """Fill services.calendar, register the pages, the due work and what happens at sign-in."""
+    """Fill services.calendar and services.errands, register the pages and the due work."""
     # here and not above: models and rules are imported through this package and must not load quart
     from events import keeping, office_routes, pending, routes  # noqa: F401 - office_routes registers its pages
     from events.catalogue import Catalogue
     from events.office import tickets_by_state
     from events.service import SqlCalendarService
     from shared.health_facts import Figures
-    from shared.identity import on_sign_in
 
     async def pending_tickets(now: datetime) -> int:
         return await pending.tidy(app.database.sessions, now=now)
@@ -24,8 +23,8 @@ def init_app(app: "Tillgate") -> None:
         return await pending.forget_removed(app.database.sessions, now=now)
 
     app.services.calendar = SqlCalendarService()
+    app.services.errands = keeping.ChosenTickets()
     app.extensions["catalogue"] = Catalogue(app.database)
     app.sweeps.update(pending_tickets=pending_tickets, removed_tickets=removed_tickets)
     app.figures["tickets"] = Figures("Tickets by state.", "state", tickets_by_state)
     app.register_blueprint(routes.blueprint)
-    on_sign_in(app, keeping.put_into_cart)

@@ -1,13 +1,10 @@
-"""The numbers a buyer enters on an event's page: read, checked, kept over the sign-in. Used by routes."""
+"""The numbers a buyer enters on an event's page: read and checked. Used by routes."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 from uuid import UUID
-
-from itsdangerous import BadData, URLSafeTimedSerializer
 
 from events.pending import check_number, is_short
 from events.views import EntryView, stand_of_type
@@ -16,7 +13,6 @@ from shared.errors import AppError, Conflict
 from shared.ids import parse_id
 
 PREFIX = "quantity-"
-KEPT_FOR = timedelta(hours=1)
 NOT_A_NUMBER = "Enter a whole number, such as 2."
 NOTHING_CHOSEN = "Choose at least one ticket."
 OF_ANOTHER_EVENT = "That ticket does not belong to this event. Please choose again."
@@ -98,22 +94,3 @@ def check_choice(choice: Choice, entry: EntryView, *, now: datetime) -> None:
                 left = kind.offer.left
                 message = f"Only {left} left." if left else "Sold out."
                 choice.refuse(kind.offer.ticket_type_id, Conflict(message))
-
-
-def keep_choice(secret_key: str, entry_id: UUID, choice: Choice) -> str:
-    """The choice as a signed text for a cookie."""
-    numbers = {type_id.hex: number for type_id, number in choice.numbers.items()}
-    return _signer(secret_key).dumps({"entry": entry_id.hex, "numbers": numbers})
-
-
-def kept_choice(secret_key: str, text: str) -> tuple[UUID, dict[UUID, int]] | None:
-    """Entry and numbers of a kept choice; None where it is older than an hour or not ours."""
-    try:
-        kept: dict[str, Any] = _signer(secret_key).loads(text, max_age=int(KEPT_FOR.total_seconds()))
-    except BadData:
-        return None
-    return UUID(kept["entry"]), {UUID(type_id): number for type_id, number in kept["numbers"].items()}
-
-
-def _signer(secret_key: str) -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(secret_key, salt="tillgate choice")

@@ -1,28 +1,43 @@
-"""A visitor's choice on its way through the sign-in: into a cookie before, into the cart after (spec: B1).
+"""A visitor's choice on its way through the sign-in (spec: B1): the events' side of contracts/errands.py.
 
-Part of the routes: the only other file of events that may use quart.
+It is in a cookie until the mail to sign in is asked for, then with the sign-in, and in the cart after it. Part of the
+routes: the only other file of events that may use quart.
 """
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from urllib.parse import urlencode
 from uuid import UUID
 
+from itsdangerous import BadData, URLSafeTimedSerializer
 from quart import Response, after_this_request, flash, request
 from quart.typing import ResponseTypes
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from events import pending
-from events.choice import KEPT_FOR, Choice, keep_choice, kept_choice, short_message
+from events import kept, pending
+from events.choice import Choice, short_message
+from events.kept import Kept
 from events.offers import read_offers
+from events.queries import pages_by_id
 from events.views import EntryView
+from shared.contracts.errands import Errand
 from shared.errors import AppError
-from shared.web import now, see_other, shop, wants_fragment
+from shared.web import see_other, shop, wants_fragment
 
 COOKIE = "choice"
+KEPT_FOR = timedelta(hours=1)
+TOO_MANY = (
+    f"We keep tickets of {kept.MOST_EVENTS} events until you sign in. "
+    "Those that you chose first are not kept any more."
+)
 
 
-def to_sign_in(entry: EntryView, chosen: Choice) -> Response:
-    """Keep the choice for an hour and go to the sign-in."""
+async def to_sign_in(entry: EntryView, chosen: Choice) -> Response:
+    """Keep the choice for an hour, beside those of other events, and go to the sign-in."""
+    before = _in_cookie()
+    both = before + Kept({entry.id: chosen.numbers})
+    if set(before.chosen) - set(both.chosen):
+        await flash(TOO_MANY, "warn")
     target = f"/sign-in?{urlencode({'next': entry.href})}"
     answer = see_other(target)
     if wants_fragment():
@@ -30,7 +45,7 @@ def to_sign_in(entry: EntryView, chosen: Choice) -> Response:
         answer = Response("", headers={"HX-Redirect": target})
     answer.set_cookie(
         COOKIE,
-        keep_choice(shop().settings.secret_key, entry.id, chosen),
+        _signer().dumps(both.dump()),
         max_age=int(KEPT_FOR.total_seconds()),
         httponly=True,
         samesite="Lax",
@@ -39,22 +54,48 @@ def to_sign_in(entry: EntryView, chosen: Choice) -> Response:
     return answer
 
 
-async def put_into_cart(session: AsyncSession, user_id: UUID) -> str | None:
-    """At sign-in: the kept choice goes into the cart as far as it still fits; the rest is told. The way on."""
-    text = request.cookies.get(COOKIE)
-    if text is None:
-        return None
-    after_this_request(_drop_cookie)
-    kept = kept_choice(shop().settings.secret_key, text)
-    if kept is None:
-        return None
-    entry_id, numbers = kept
-    refused = await pending.add(session, user_id=user_id, entry_id=entry_id, chosen=numbers, now=now())
-    added = len(refused) < len(numbers)
-    if added:
-        await flash("Added to cart.", "ok")
-    await _tell(session, refused)
-    return "/cart" if added else None  # nothing added: the sign-in leads back to the event, to choose again
+class ChosenTickets:
+    """Implements `Errands`: tickets that were chosen before the sign-in go into the cart after it."""
+
+    def in_browser(self, kept_already: str = "") -> str:
+        """See Errands."""
+        return (kept.read(kept_already) + _in_cookie()).dump()
+
+    def take_from_browser(self) -> None:
+        """See Errands."""
+        if COOKIE in request.cookies:
+            after_this_request(_drop_cookie)
+
+    async def describe(self, session: AsyncSession, text: str) -> Errand | None:
+        """See Errands."""
+        chosen = kept.read(text).chosen
+        offers = await read_offers(session, {kind for numbers in chosen.values() for kind in numbers})
+        lines, page_id = [], None
+        for numbers in chosen.values():
+            known = [offers[kind] for kind in numbers if kind in offers]
+            if known:
+                number = sum(numbers[offer.ticket_type_id] for offer in known)
+                lines.append(f"{number} {'ticket' if number == 1 else 'tickets'} for {known[0].entry_title}")
+                page_id = known[0].page_id
+        if page_id is None:
+            return None
+        return Errand(tuple(lines), (await pages_by_id(session, [page_id]))[page_id].accent)
+
+    async def carry_out(
+        self, session: AsyncSession, *, user_id: UUID, text: str, now: datetime
+    ) -> str | None:
+        """Into the cart as far as it still fits; the rest is told. Where nothing does, there is no cart to go to."""
+        chosen = kept.read(self.in_browser(text)).chosen
+        self.take_from_browser()
+        added, refused = False, dict[UUID, AppError]()
+        for entry_id, numbers in chosen.items():
+            short = await pending.add(session, user_id=user_id, entry_id=entry_id, chosen=numbers, now=now)
+            added |= len(short) < len(numbers)
+            refused |= short
+        if added:
+            await flash("Added to cart.", "ok")
+        await _tell(session, refused)
+        return "/cart" if added else None
 
 
 async def _tell(session: AsyncSession, refused: Mapping[UUID, AppError]) -> None:
@@ -65,6 +106,19 @@ async def _tell(session: AsyncSession, refused: Mapping[UUID, AppError]) -> None
         await flash(f"{name}{short_message(error)}", "warn")
 
 
+def _in_cookie() -> Kept:
+    """What this browser keeps; nothing where it is older than an hour or not ours."""
+    try:
+        text: str = _signer().loads(request.cookies.get(COOKIE, ""), max_age=int(KEPT_FOR.total_seconds()))
+    except BadData:
+        return Kept()
+    return kept.read(text)
+
+
 def _drop_cookie(answer: ResponseTypes) -> ResponseTypes:
     answer.delete_cookie(COOKIE)
     return answer
+
+
+def _signer() -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(shop().settings.secret_key, salt="tillgate choices")

@@ -94,7 +94,9 @@ async def buy(page: str, entry: str) -> ResponseReturnValue:
     user = await current_user()
     if user is None:
         choices.check_choice(chosen, shown, now=now())
-        return await _show_again(shown, chosen) if chosen.is_wrong else keeping.to_sign_in(shown, chosen)
+        return (
+            await _show_again(shown, chosen) if chosen.is_wrong else await keeping.to_sign_in(shown, chosen)
+        )
     count_cart_change(user.id)
     if form.get("then") == "pay" and not chosen.is_wrong:
         return await _buy_now(shown, chosen, user.id, token=form.get("token", ""))

@@ -2,6 +2,7 @@
 
 from typing import Any, Generic, TypeVar, overload
 
+from shared.contracts.errands import Errands
 from shared.contracts.protocols import CalendarService, CartService, Payments
 
 T = TypeVar("T")
@@ -44,6 +45,7 @@ class Services:
     calendar = Slot[CalendarService]()
     cart = Slot[CartService]()
     payments = Slot[Payments]()
+    errands = Slot[Errands]()
 
     def filled(self, name: str) -> bool:
         """Whether a slot holds a service."""

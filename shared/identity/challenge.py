@@ -8,8 +8,8 @@ users are made at the first sign-in, so nothing here asks whether one exists.
 import hashlib
 import hmac
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -17,10 +17,11 @@ import structlog
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from shared.contracts.errands import Errands
 from shared.database import Sessions
 from shared.errors import AppError, Invalid
-from shared.identity import SignInCallback, limits
-from shared.identity.models import EndedSignIn, SignInChallenge, SignInFailure
+from shared.identity import errand, limits
+from shared.identity.models import EndedSignIn, SignInChallenge, SignInErrand, SignInFailure
 from shared.identity.users import find_or_create_user, normalise_email
 from shared.ids import new_id
 from shared.mail import owe_mail
@@ -80,16 +81,25 @@ async def start(
     known: bool,
     next_path: str | None,
     now: datetime,
+    errand_id: UUID | None = None,
 ) -> Started:
     """Make a challenge and owe its mail. Raises InvalidEmail, TooManyMails (see limits.py).
 
-    `client`: where the request comes from, of IPv6 the /64; `known`: this browser has used the address before.
+    `client`: where the request comes from, of IPv6 the /64; `known`: this browser has used the address before;
+    `errand_id`: what is carried out once it is done (errand.py).
     """
     email = normalise_email(email)
     await _lock(session, limits.mailbox_of(email))
     await limits.check_mails(session, email=email, client=client, known=known, now=now)
     started = await _make(
-        session, settings, email=email, client=client, next_path=next_path, now=now, life=LIFE
+        session,
+        settings,
+        email=email,
+        client=client,
+        next_path=next_path,
+        now=now,
+        life=LIFE,
+        errand_id=errand_id,
     )
     link_only = await limits.has_only_link(session, email, now)
     await owe_mail(
@@ -129,6 +139,7 @@ async def _make(
     next_path: str | None,
     now: datetime,
     life: timedelta,
+    errand_id: UUID | None = None,
 ) -> Started:
     challenge_id, token, code = new_id(), secrets.token_urlsafe(32), f"{secrets.randbelow(1_000_000):06}"
     session.add(
@@ -142,6 +153,7 @@ async def _make(
             next=safe_next(next_path),
             created_at=now,
             expires_at=now + life,
+            errand_id=errand_id,
         )
     )
     await session.flush()
@@ -156,7 +168,7 @@ async def use_code(
     code: str,
     client: str,
     now: datetime,
-    callbacks: Sequence[SignInCallback] = (),
+    errands: Errands,
 ) -> SignedIn:
     """Sign in with the code. Raises WrongCode, LinkOnly, TooManyGuesses, ChallengeOver; a refused request is a try."""
     digits = "".join(code.split()).replace("-", "")
@@ -172,8 +184,9 @@ async def use_code(
         if left == 0:
             raise ChallengeOver
         raise WrongCode(f"That is not the code in the mail. Tries left: {left}.", field="code")
+    which = (SignInChallenge.id == challenge_id, *_code_open(now))
     async with sessions.begin() as session:
-        return await _finish(session, SignInChallenge.id == challenge_id, now, callbacks)
+        return await _finish(session, which, {"code_used_at": now}, now, errands)
 
 
 async def _count_try(
@@ -181,7 +194,7 @@ async def _count_try(
 ) -> SignInChallenge:
     challenge: SignInChallenge | None = await session.scalar(
         update(SignInChallenge)
-        .where(SignInChallenge.id == challenge_id, *_open(now), SignInChallenge.tries < MOST_TRIES)
+        .where(SignInChallenge.id == challenge_id, *_code_open(now), SignInChallenge.tries < MOST_TRIES)
         .values(tries=SignInChallenge.tries + 1)
         .returning(SignInChallenge)
     )
@@ -192,16 +205,20 @@ async def _count_try(
     return challenge
 
 
-async def look_at_link(session: AsyncSession, settings: Settings, *, token: str, now: datetime) -> str:
-    """The address a link would sign in; using it up is for the button. Raises ChallengeOver."""
-    email = await session.scalar(
-        select(SignInChallenge.email).where(
-            SignInChallenge.token_hash == _token_hash(settings, token), *_open(now)
+async def look_at_link(
+    session: AsyncSession, settings: Settings, *, token: str, now: datetime
+) -> tuple[UUID, str]:
+    """The challenge of a link and the address it would sign in; using it up is for the button. Raises ChallengeOver."""
+    found = (
+        await session.execute(
+            select(SignInChallenge.id, SignInChallenge.email).where(
+                SignInChallenge.token_hash == _token_hash(settings, token), *_link_open(now)
+            )
         )
-    )
-    if email is None:
+    ).first()
+    if found is None:
         raise ChallengeOver
-    return email
+    return found.id, found.email
 
 
 async def use_link(
@@ -210,38 +227,49 @@ async def use_link(
     *,
     token: str,
     now: datetime,
-    callbacks: Sequence[SignInCallback] = (),
+    errands: Errands,
+    without_errand: bool = False,
 ) -> SignedIn:
-    """Sign in with the link, in any browser. Raises ChallengeOver."""
+    """Sign in with the link, in any browser. Raises ChallengeOver. `without_errand`: drop what waits behind it."""
+    which = (SignInChallenge.token_hash == _token_hash(settings, token), *_link_open(now))
     async with sessions.begin() as session:
-        return await _finish(
-            session, SignInChallenge.token_hash == _token_hash(settings, token), now, callbacks
-        )
+        return await _finish(session, which, {}, now, errands, without_errand=without_errand)
 
 
 async def _finish(
-    session: AsyncSession, which: ColumnElement[bool], now: datetime, callbacks: Sequence[SignInCallback]
+    session: AsyncSession,
+    which: Sequence[ColumnElement[bool]],
+    used: Mapping[str, datetime],
+    now: datetime,
+    errands: Errands,
+    *,
+    without_errand: bool = False,
 ) -> SignedIn:
     challenge = await session.scalar(
-        update(SignInChallenge).where(which, *_open(now)).values(used_at=now).returning(SignInChallenge)
+        update(SignInChallenge)
+        .where(*which)
+        .values(used_at=func.coalesce(SignInChallenge.used_at, now), **used)
+        .returning(SignInChallenge)
     )
     if challenge is None:
         raise ChallengeOver
     user = await find_or_create_user(session, email=challenge.email)
-    # read now: a callback that rolls its savepoint back makes the session forget what it had loaded
-    user_id, version, going_to = user.id, user.version, challenge.next
-    for callback in callbacks:
-        going_to = await _run(callback, session, user_id) or going_to
-    return SignedIn(user_id, version, safe_next(going_to), challenge.email)
+    text = await errand.take(session, challenge.errand_id, now=now)
+    # made now: an errand that rolls its savepoint back makes the session forget what it had loaded
+    done = SignedIn(user.id, user.version, challenge.next, challenge.email)
+    way_on = await _carry_out(errands, session, done.user_id, "" if without_errand else text, now)
+    return replace(done, next=safe_next(way_on or done.next))
 
 
-async def _run(callback: SignInCallback, session: AsyncSession, user_id: UUID) -> str | None:
+async def _carry_out(
+    errands: Errands, session: AsyncSession, user_id: UUID, text: str, now: datetime
+) -> str | None:
     """What was kept for a visitor may have become impossible; that must not keep them from signing in."""
     try:
         async with session.begin_nested():
-            return await callback(session, user_id)
+            return await errands.carry_out(session, user_id=user_id, text=text, now=now)
     except AppError as error:
-        log.warning("sign-in callback refused", user_id=str(user_id), error=error.message)
+        log.warning("errand refused at the sign-in", user_id=str(user_id), error=error.message)
         return None
 
 
@@ -255,6 +283,10 @@ async def tidy(sessions: Sessions, now: datetime) -> int:
                 delete(SignInChallenge)
                 .where(SignInChallenge.expires_at < yesterday)
                 .returning(SignInChallenge.id),
+                # a day later than the last challenge that leads to it
+                delete(SignInErrand)
+                .where(SignInErrand.kept_at < yesterday - LIFE)
+                .returning(SignInErrand.id),
                 delete(SignInFailure).where(SignInFailure.at < yesterday).returning(SignInFailure.id),
                 delete(EndedSignIn).where(EndedSignIn.expires_at < now).returning(EndedSignIn.browser),
             )
@@ -267,8 +299,13 @@ async def _lock(session: AsyncSession, email: str) -> None:
     await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"sign-in {email}", 0))))
 
 
-def _open(now: datetime) -> tuple[ColumnElement[bool], ...]:
+def _link_open(now: datetime) -> tuple[ColumnElement[bool], ...]:
     return SignInChallenge.used_at.is_(None), SignInChallenge.expires_at > now
+
+
+def _code_open(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    """After the link was used too: who signed in on a phone may type the code where they asked for it."""
+    return SignInChallenge.code_used_at.is_(None), SignInChallenge.expires_at > now
 
 
 def _code_hash(settings: Settings, challenge_id: UUID, code: str) -> str:

@@ -1,9 +1,10 @@
-"""Tables of identity: users, sign-in challenges and failures."""
+"""Tables of identity: users, sign-in challenges, errands and failures."""
 
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ForeignKey, Index, func
+from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.database import Base
@@ -34,7 +35,7 @@ class EndedSignIn(Base):
 
 
 class SignInChallenge(Base):
-    """One mail with a link and a code. Both are stored as HMACs only; single use, 15 minutes, five tries."""
+    """One mail with a link and a code. Both are stored as HMACs only; each works once, 15 minutes, five tries."""
 
     __tablename__ = "sign_in_challenges"
 
@@ -51,12 +52,28 @@ class SignInChallenge(Base):
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
+    """When the first of the two was used; the link is over then."""
+    code_used_at: Mapped[datetime | None]
+    errand_id: Mapped[UUID | None] = mapped_column(ForeignKey("sign_in_errands.id"))
 
     __table_args__ = (
         Index("ix_sign_in_challenges_email_created_at", "email", "created_at"),
         Index("ix_sign_in_challenges_mailbox", "mailbox", "created_at"),
         Index("ix_sign_in_challenges_created_at", "created_at"),
+        Index("ix_sign_in_challenges_errand_id", "errand_id", postgresql_where=sql("errand_id IS NOT NULL")),
     )
+
+
+class SignInErrand(Base):
+    """What a visitor was about when they were asked to sign in; `text` is a domain's own (contracts/errands.py)."""
+
+    __tablename__ = "sign_in_errands"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    text: Mapped[str]
+    kept_at: Mapped[datetime] = mapped_column(index=True)
+    """When the last mail was asked for with it."""
+    done_at: Mapped[datetime | None]
 
 
 class SignInFailure(Base):

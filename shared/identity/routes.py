@@ -1,16 +1,15 @@
 """The pages of signing in and out: address, code, link, account."""
 
-from collections.abc import Sequence
 from datetime import timedelta
-from typing import cast
 from uuid import UUID
 
 from itsdangerous import BadSignature, URLSafeSerializer
 from quart import Blueprint, Response, render_template, request
 from quart_rate_limiter import rate_limit
 
+from shared.contracts.errands import Errands
 from shared.errors import AppError
-from shared.identity import SignInCallback, challenge, limits
+from shared.identity import challenge, errand, limits
 from shared.identity.guard import (
     COOKIE_LIFE,
     CurrentUser,
@@ -28,6 +27,7 @@ from shared.web import Tillgate, db_session, now, see_other, shop
 blueprint = Blueprint("identity", __name__)
 
 CHALLENGE_COOKIE = "sign-in"
+"""Lives as long as an errand is kept: by it, the next mail that is asked for takes the errand along."""
 KNOWN_COOKIE, KNOWN_LIFE = "known-as", timedelta(days=180)
 """Opens nothing: it only keeps some mails for a browser that has used an address before, whatever strangers do."""
 # Per client address and route. Wide, because a mobile network puts many buyers of one rush behind one address;
@@ -50,7 +50,7 @@ async def sign_in() -> Page:
     going_to = challenge.safe_next(request.args.get("next"))
     if await current_user() is not None:
         return see_other(going_to)
-    return await render_template("identity/sign_in.html", next=going_to, email="", error="")
+    return await _ask_address(going_to)
 
 
 @blueprint.post("/sign-in")
@@ -62,6 +62,7 @@ async def send() -> Page:
         return await _sign_in_with_code(form["code"])
     email, going_to = form.get("email", ""), challenge.safe_next(form.get("next"))
     try:
+        waiting = await errand.find(db_session(), _asked_for(), now=now(), lock=True)
         started = await challenge.start(
             db_session(),
             shop().settings,
@@ -70,15 +71,18 @@ async def send() -> Page:
             known=_knows(email),
             next_path=going_to,
             now=now(),
+            errand_id=await errand.keep(
+                db_session(), waiting, _errands().in_browser(waiting.text if waiting else ""), now=now()
+            ),
         )
     except AppError as error:
-        page = await render_template("identity/sign_in.html", next=going_to, email=email, error=error.message)
-        return page, error.status
+        return await _ask_address(going_to, email=email, error=error.message), error.status
+    _errands().take_from_browser()
     answer = see_other("/sign-in/code")
     answer.set_cookie(
         CHALLENGE_COOKIE,
         _signer().dumps([str(started.id), email.strip()]),
-        max_age=int(challenge.LIFE.total_seconds()),
+        max_age=int(errand.KEPT_FOR.total_seconds()),
         path="/sign-in",
         httponly=True,
         samesite="Lax",
@@ -87,13 +91,21 @@ async def send() -> Page:
     return answer
 
 
+async def _ask_address(going_to: str, *, email: str = "", error: str = "") -> str:
+    kept = await errand.find(db_session(), _asked_for(), now=now())
+    waiting = await _errands().describe(db_session(), _errands().in_browser(kept.text if kept else ""))
+    return await render_template(
+        "identity/sign_in.html", next=going_to, email=email, error=error, waiting=waiting
+    )
+
+
 @blueprint.get("/sign-in/code")
 async def code() -> Page:
     """Ask for the code that was mailed to the address of this browser's challenge."""
     started = _read_challenge_cookie()
     if started is None:
         return see_other("/sign-in")
-    return await render_template("identity/code.html", email=started[1], error="", over=False)
+    return await _ask_code(started)
 
 
 async def _sign_in_with_code(entered: str) -> Page:
@@ -108,17 +120,24 @@ async def _sign_in_with_code(entered: str) -> Page:
             code=entered,
             client=await limit_key(),
             now=now(),
-            callbacks=_callbacks(),
+            errands=_errands(),
         )
     except AppError as error:
-        page = await render_template(
-            "identity/code.html",
-            email=started[1] if started else "",
-            error=error.message,
-            over=isinstance(error, challenge.ChallengeOver),
-        )
-        return page, error.status
-    return _welcome(done)
+        return await _ask_code(started, error), error.status
+    answer = _welcome(done)
+    answer.delete_cookie(CHALLENGE_COOKIE, path="/sign-in")
+    return answer
+
+
+async def _ask_code(started: tuple[UUID, str] | None, error: AppError | None = None) -> str:
+    kept = await errand.find(db_session(), started[0] if started else None, now=now())
+    return await render_template(
+        "identity/code.html",
+        email=started[1] if started else "",
+        error=error.message if error else "",
+        over=isinstance(error, challenge.ChallengeOver),
+        waiting=await _errands().describe(db_session(), kept.text if kept else ""),
+    )
 
 
 @blueprint.get("/sign-in/<token>")
@@ -126,19 +145,35 @@ async def _sign_in_with_code(entered: str) -> Page:
 async def link(token: str) -> Page:
     """Show a button. Scanners of mail open links, so opening one signs nobody in and uses nothing up."""
     try:
-        email = await challenge.look_at_link(db_session(), shop().settings, token=token, now=now())
+        challenge_id, email = await challenge.look_at_link(
+            db_session(), shop().settings, token=token, now=now()
+        )
     except challenge.ChallengeOver as error:
         return await _link_over(error)
-    return await render_template("identity/link.html", token=token, email=email, error="")
+    kept = await errand.find(db_session(), challenge_id, now=now())
+    return await render_template(
+        "identity/link.html",
+        token=token,
+        email=email,
+        error="",
+        waiting=await _errands().describe(db_session(), kept.text if kept else ""),
+        asked_here=challenge_id == _asked_for(),
+    )
 
 
 @blueprint.post("/sign-in/<token>")
 @rate_limit(SIGN_IN_LIMIT, SIGN_IN_PERIOD)
 async def use_link(token: str) -> Page:
     """Sign in by the link's button, in any browser."""
+    form = await request.form
     try:
         done = await challenge.use_link(
-            shop().database.sessions, shop().settings, token=token, now=now(), callbacks=_callbacks()
+            shop().database.sessions,
+            shop().settings,
+            token=token,
+            now=now(),
+            errands=_errands(),
+            without_errand="without" in form,
         )
     except challenge.ChallengeOver as error:
         return await _link_over(error)
@@ -184,7 +219,6 @@ def _welcome(done: challenge.SignedIn) -> Response:
     """The transaction is committed by now; the cookie follows."""
     remember(CurrentUser(done.user_id, done.version))
     answer = see_other(done.next)
-    answer.delete_cookie(CHALLENGE_COOKIE, path="/sign-in")
     answer.set_cookie(
         KNOWN_COOKIE,
         _known_signer().dumps(done.email),
@@ -210,8 +244,8 @@ def _known_signer() -> URLSafeSerializer:
     return URLSafeSerializer(shop().settings.secret_key, salt="tillgate known browser")
 
 
-def _callbacks() -> Sequence[SignInCallback]:
-    return cast("Sequence[SignInCallback]", shop().extensions.get("on_sign_in", ()))
+def _errands() -> Errands:
+    return shop().services.errands
 
 
 def _signer() -> URLSafeSerializer:
@@ -226,3 +260,9 @@ def _read_challenge_cookie() -> tuple[UUID, str] | None:
         return None
     parsed = parse_id(challenge_id)
     return (parsed, email) if parsed else None
+
+
+def _asked_for() -> UUID | None:
+    """The challenge that this browser asked for last."""
+    started = _read_challenge_cookie()
+    return started[0] if started else None

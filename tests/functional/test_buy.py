@@ -3,11 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
-from quart import get_flashed_messages
 from sqlalchemy import func, select
 
 from events import choice, keeping
@@ -15,9 +13,6 @@ from events.catalogue import Catalogue
 from events.models import Ticket
 from shared.clock import ManualClock
 from shared.database import Sessions
-from shared.identity.challenge import fresh_link
-from shared.identity.users import find_or_create_user
-from shared.ids import new_id
 from shared.web import Tillgate
 from tests import event_rows
 from tests.support import Browser, browser, counted_statements, signed_in_client
@@ -174,77 +169,6 @@ async def test_no_such_event(app: Tillgate, event: Event) -> None:
     """404 for signed-in users and visitors."""
     for client in (await signed_in_client(app), browser(app)):
         assert (await client.post("/p/hall/nothing/buy", form={})).status_code == 404
-
-
-async def test_choice_survives_the_sign_in(
-    app: Tillgate, sessions: Sessions, clock: ManualClock, event: Event
-) -> None:
-    """spec: B1: chosen as a visitor, signed in by the mailed link, in the cart."""
-    client = browser(app)
-    await client.post(f"{PATH}/buy", form=form_of([(event.standard, 2)]))
-    async with sessions.begin() as session:
-        link = await fresh_link(
-            session, app.settings, email="eva@buyer.example", now=clock.now(), life=timedelta(minutes=15)
-        )
-    answer = await client.post(urlsplit(link).path)
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/cart")
-    async with sessions.begin() as session:
-        user = await find_or_create_user(session, email="eva@buyer.example")
-    assert await in_cart(sessions, user.id) == 2
-    # once: the next sign-in finds nothing kept
-    assert not any(cookie.name == keeping.COOKIE for cookie in client.cookie_jar)
-
-
-async def test_what_no_longer_fits_is_told(app: Tillgate, sessions: Sessions, event: Event) -> None:
-    """spec: B1: what fits is in the cart after the sign-in, the rest is told."""
-    client = browser(app)
-    answer = await client.post(f"{PATH}/buy", form=form_of([(event.standard, 2), (event.scarce, 1)]))
-    assert answer.status_code == 303
-    assert answer.headers["Location"] == "/sign-in?next=%2Fp%2Fhall%2Fconcert"
-    assert await tickets(sessions) == 0
-    async with sessions.begin() as session:
-        kind = await session.get_one(event_rows.TicketType, event.scarce)
-        (await session.get_one(event_rows.Pool, kind.pool_id)).capacity = 0
-        user_id = await event_rows.add_user(session)
-    (cookie,) = [text for text in answer.headers.getlist("Set-Cookie") if text.startswith(keeping.COOKIE)]
-    header = {"Cookie": cookie.split(";")[0]}
-    async with app.test_request_context("/sign-in", method="POST", headers=header):
-        async with sessions.begin() as session:
-            assert await keeping.put_into_cart(session, user_id) == "/cart"
-        assert get_flashed_messages(with_categories=True) == [
-            ("ok", "Added to cart."),
-            ("warn", "Concert, Scarce: Sold out. It may become available if another buyer does not pay."),
-        ]
-    assert await in_cart(sessions, user_id) == 2
-
-
-async def test_nothing_fits_any_more_leads_back_to_the_event(
-    app: Tillgate, sessions: Sessions, event: Event
-) -> None:
-    """spec: B1: an empty cart would be a dead end; the event's page says what can be had instead."""
-    answer = await browser(app).post(f"{PATH}/buy", form=form_of([(event.scarce, 1)]))
-    async with sessions.begin() as session:
-        kind = await session.get_one(event_rows.TicketType, event.scarce)
-        (await session.get_one(event_rows.Pool, kind.pool_id)).capacity = 0
-        user_id = await event_rows.add_user(session)
-    header = {"Cookie": answer.headers["Set-Cookie"].split(";")[0]}
-    async with app.test_request_context("/sign-in", method="POST", headers=header):
-        async with sessions.begin() as session:
-            assert await keeping.put_into_cart(session, user_id) is None
-        assert [kind for kind, _ in get_flashed_messages(with_categories=True)] == ["warn"]
-    assert await in_cart(sessions, user_id) == 0
-
-
-async def test_forged_choice_is_dropped(app: Tillgate, sessions: Sessions) -> None:
-    """A cookie that is not ours puts nothing into the cart and leads nowhere else."""
-    forged = choice.keep_choice("another-secret", new_id(), choice.Choice(numbers={new_id(): 1}))
-    for text in (forged, "", "x" * 5000):
-        header = {"Cookie": f"{keeping.COOKIE}={text}"}
-        async with (
-            app.test_request_context("/sign-in", method="POST", headers=header),
-            sessions.begin() as session,
-        ):
-            assert await keeping.put_into_cart(session, new_id()) is None
 
 
 async def test_signed_out_meanwhile(app: Tillgate, event: Event) -> None:

@@ -31,6 +31,21 @@ async def test_challenge_works_once(app: Tillgate) -> None:
     assert not await is_signed_in(other)
 
 
+async def test_code_works_after_the_link(app: Tillgate) -> None:
+    """Signed in on a phone, the desk that asked may go on by its code, once; nobody else may."""
+    desk, phone, other = browser(app), browser(app), browser(app)
+    mail = await ask(desk)
+    assert (await phone.post(link_in(mail))).status_code == 303
+    assert (await phone.post(link_in(mail))).status_code == 410
+    assert (await other.post("/sign-in", form={"code": code_in(mail)})).status_code == 410
+    assert (await desk.post("/sign-in", form={"code": wrong(code_in(mail))})).status_code == 422
+    assert (await desk.post("/sign-in", form={"code": code_in(mail)})).status_code == 303
+    assert await is_signed_in(desk)
+    again = browser(app)
+    again.cookie_jar = desk.cookie_jar
+    assert (await again.post("/sign-in", form={"code": code_in(mail)})).status_code == 410
+
+
 async def test_challenge_ends_after_fifteen_minutes(app: Tillgate, clock: ManualClock) -> None:
     """Code and link are refused a second too late."""
     client = browser(app)

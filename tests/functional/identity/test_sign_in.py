@@ -1,11 +1,13 @@
 """Signing in by mailed link and code: who may, with what address, and where it leads."""
 
+from uuid import UUID
+
 import pytest
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from shared.contracts.errands import NoErrands
 from shared.errors import Conflict
-from shared.identity import on_sign_in
 from shared.identity.models import SignInChallenge, User
 from shared.models import OutgoingMail
 from shared.web import Tillgate
@@ -124,28 +126,30 @@ async def test_who_is_signed_in_goes_on(app: Tillgate) -> None:
     assert (answer.status_code, answer.location) == (303, "/p/oper?a=1")
 
 
-async def test_callback_runs_in_the_sign_in(app: Tillgate) -> None:
+async def test_errand_runs_in_the_sign_in(app: Tillgate) -> None:
     """A domain may add to the sign-in's transaction and say where it leads (spec: B1)."""
 
-    async def keep_choice(session: AsyncSession, user_id: object) -> str | None:
-        await session.execute(update(User).where(User.id == user_id).values(name="kept"))
-        return "/cart"
+    class Writes(NoErrands):
+        async def carry_out(self, session: AsyncSession, *, user_id: UUID, **_others: object) -> str | None:
+            await session.execute(update(User).where(User.id == user_id).values(name="kept"))
+            return "/cart"
 
-    on_sign_in(app, keep_choice)
+    app.services.errands = Writes()
     client = browser(app)
     assert (await client.post(link_in(await ask(client)))).location == "/cart"
     async with app.database.sessions() as session:
         assert await session.scalar(select(User.name)) == "kept"
 
 
-async def test_callback_that_refuses_does_not_keep_them_out(app: Tillgate) -> None:
-    """What was chosen may be gone by now; the sign-in still works, without what the callback wrote."""
+async def test_errand_that_refuses_does_not_keep_them_out(app: Tillgate) -> None:
+    """What was chosen may be gone by now; the sign-in still works, without what the errand wrote."""
 
-    async def refuse(session: AsyncSession, user_id: object) -> str | None:
-        await session.execute(update(User).where(User.id == user_id).values(name="half done"))
-        raise Conflict
+    class Refuses(NoErrands):
+        async def carry_out(self, session: AsyncSession, *, user_id: UUID, **_others: object) -> str | None:
+            await session.execute(update(User).where(User.id == user_id).values(name="half done"))
+            raise Conflict
 
-    on_sign_in(app, refuse)
+    app.services.errands = Refuses()
     client = browser(app)
     assert (await client.post(link_in(await ask(client, going_to="/p/oper")))).location == "/p/oper"
     assert await is_signed_in(client)
