@@ -8,13 +8,14 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from cart.books.cost import cost_of_cancelling
 from cart.buy_now import buy_now
 from cart.models import Order, OrderLine, Refund, RefundLine
 from cart.refunds.owing import COUNTS
 from cart.sold import sold_items
 from cart.summary import summary_of_tickets
 from cart.till import Till
-from shared.contracts.dtos import CartSummaryDTO, EntrySalesDTO, HoldDTO, SoldDTO
+from shared.contracts.dtos import CancelCostDTO, CartSummaryDTO, EntrySalesDTO, HoldDTO, SoldDTO
 from shared.contracts.states import OrderState
 from shared.database import Sessions
 from shared.services import Services
@@ -68,6 +69,12 @@ class SqlCartService:
             .group_by(OrderLine.entry_id)
         )
         return {entry_id: int(amount) for entry_id, amount in rows if entry_id is not None}
+
+    async def cost_of_cancelling(
+        self, session: AsyncSession, *, page_id: UUID, entry_id: UUID
+    ) -> CancelCostDTO:
+        """See CartService."""
+        return await cost_of_cancelling(session, page_id=page_id, entry_id=entry_id)
 
     async def sold_items(self, session: AsyncSession, *, order_id: UUID) -> Mapping[UUID, SoldDTO]:
         """Each item of an order as it was sold."""

@@ -21,12 +21,14 @@ class Gone:
     """Columns over `orders`: what of an amount went back, is about to or is held by a bank, and the word for it."""
 
     amount: ColumnElement[int]
+    for_good: ColumnElement[int]
+    """The same without what a bank may still give back: no more than the rest can be refunded."""
     standing: ColumnElement[str]
 
 
 def gone(page_id: UUID | None, amount: ColumnElement[int]) -> Gone:
     """The same for one page's part of each order (None = the whole order), which came to `amount`."""
-    given, taken = _given(page_id, amount), _taken(amount)
+    given, taken, lost = _given(page_id, amount), _taken(amount), _taken(amount, Dispute.status == "lost")
     undecided = exists().where(Dispute.order_id == Order.id, Dispute.closed_at.is_(None))
     standing = case(
         (Order.state != OrderState.PAID, Order.state),
@@ -36,7 +38,7 @@ def gone(page_id: UUID | None, amount: ColumnElement[int]) -> Gone:
         (given > 0, OrderStanding.PARTLY_REFUNDED.value),
         else_=OrderState.PAID.value,
     )
-    return Gone(func.least(amount, given + taken), standing)
+    return Gone(func.least(amount, given + taken), func.least(amount, given + lost), standing)
 
 
 def _given(page_id: UUID | None, amount: ColumnElement[int]) -> ColumnElement[int]:
@@ -66,11 +68,11 @@ def _given(page_id: UUID | None, amount: ColumnElement[int]) -> ColumnElement[in
     return func.least(amount, named + unnamed)
 
 
-def _taken(amount: ColumnElement[int]) -> ColumnElement[int]:
+def _taken(amount: ColumnElement[int], *those: ColumnElement[bool]) -> ColumnElement[int]:
     """What a bank holds, or has given to the buyer for good; of an order that pages share, by their parts of it."""
     taken = (
         select(func.coalesce(func.sum(Dispute.amount), 0))
-        .where(Dispute.order_id == Order.id, Dispute.withdrawn > 0)
+        .where(Dispute.order_id == Order.id, Dispute.withdrawn > 0, *those)
         .correlate(Order)
         .scalar_subquery()
     )

@@ -7,14 +7,14 @@ Here only the entry and its stock are closed. Who holds its tickets gets them re
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select, text, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from events.models import Entry
+from events.models import Entry, Ticket
 from events.office import EntryRow, entries_of_page, page_and_role
 from shared import audit
 from shared.contracts.dtos import PageDTO
-from shared.contracts.states import EntryState, PageRole
+from shared.contracts.states import OPENING_STATES, EntryState, PageRole
 from shared.errors import Conflict, Forbidden, Invalid, NotFound
 from shared.jobs import nudge
 from shared.typed import compared
@@ -32,6 +32,12 @@ class NotTheTitle(Invalid):
     """That is not the event’s title. Nothing was cancelled."""
 
     code = "NOT_THE_TITLE"
+
+
+class Over(Conflict):
+    """This event is over, so it can’t be cancelled. Single orders can still be refunded. Nothing was changed."""
+
+    code = "ENTRY_IS_OVER"
 
 
 class NotOnSale(Conflict):
@@ -68,6 +74,14 @@ async def entry_of_owner(
     return page, entry
 
 
+async def orders_with(session: AsyncSession, entry_id: UUID) -> int:
+    """How many orders have paid for tickets of it that are still good, or were used."""
+    held = select(func.count(Ticket.order_id.distinct())).where(
+        Ticket.entry_id == entry_id, Ticket.state.in_(OPENING_STATES)
+    )
+    return await session.scalar(held) or 0
+
+
 def check_title(entry: EntryRow, typed: str) -> None:
     """Raise NotTheTitle unless the entry's title was typed; capitals and spaces are not counted."""
     if _plain(typed) != _plain(entry.title):
@@ -81,11 +95,12 @@ def _plain(title: str) -> str:
 async def cancel_entry(session: AsyncSession, *, entry_id: UUID, actor: str, now: datetime) -> bool:
     """Confirmed → cancelled, its pools closed, the refunds nudged; False where it is cancelled already.
 
-    Raises NotOnSale for a draft. The tickets stay as they are until the sweep comes to their orders (issue 3.3).
+    Raises NotOnSale for a draft, Over for what has ended. The tickets stay as they are until the sweep comes to
+    their orders (issue 3.3).
     """
     cancelled = await session.scalar(
         update(Entry)
-        .where(Entry.id == entry_id, Entry.state == EntryState.CONFIRMED)
+        .where(Entry.id == entry_id, Entry.state == EntryState.CONFIRMED, Entry.ends_at > now)
         .values(state=EntryState.CANCELLED)
         .returning(Entry.id)
     )
@@ -93,6 +108,8 @@ async def cancel_entry(session: AsyncSession, *, entry_id: UUID, actor: str, now
         state = await session.scalar(select(Entry.state).where(Entry.id == entry_id))
         if state == EntryState.DRAFT:
             raise NotOnSale
+        if state == EntryState.CONFIRMED:
+            raise Over
         return False
     await session.execute(_CLOSE_POOLS, {"entry_id": entry_id})
     await audit.record(

@@ -39,6 +39,11 @@ class EntryRow:
     confirmed: int
     checked_in: int
 
+    @property
+    def sold(self) -> int:
+        """Paid for and not given back, whether or not they are in already."""
+        return self.confirmed + self.checked_in
+
 
 async def pages_of_seller(session: AsyncSession, *, user_id: UUID) -> list[PageDTO]:
     """The pages whose sales a user may see (owner or staff), by name."""

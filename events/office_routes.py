@@ -6,7 +6,7 @@ from quart import flash, render_template, request
 from quart.typing import ResponseReturnValue
 
 from events import moving
-from events.cancelling import cancel_entry, check_title, entry_of_owner
+from events.cancelling import cancel_entry, check_title, entry_of_owner, orders_with
 from events.door_list import door_file, entry_of_member
 from events.office import entries_of_page, page_and_role, pages_of_seller
 from events.routes import blueprint, catalogue
@@ -61,7 +61,7 @@ async def door_list_file(page: str, entry: str) -> ResponseReturnValue:
 
 @blueprint.get("/organizer/<page>/entries/<entry>/cancel")
 async def ask_cancel(page: str, entry: str) -> ResponseReturnValue:
-    """What cancelling an event means, in words and numbers, before it is done."""
+    """What cancelling an event costs and means, before it is done."""
     return await _show_cancel(page, entry)
 
 
@@ -91,9 +91,17 @@ async def _show_cancel(
     page: str, entry: str, *, status: int = 200, typed: str = "", problem: str = ""
 ) -> tuple[str, int]:
     user = await require_user()
-    shown, row = await entry_of_owner(db_session(), user_id=user.id, page_slug=page, slug=entry)
+    session = db_session()
+    shown, row = await entry_of_owner(session, user_id=user.id, page_slug=page, slug=entry)
     body = await render_template(
-        "events/cancel.html", page=shown, entry=row, typed=typed, problem=problem, now=now()
+        "events/cancel.html",
+        page=shown,
+        entry=row,
+        orders=await orders_with(session, row.id),
+        cost=await shop().services.cart.cost_of_cancelling(session, page_id=shown.id, entry_id=row.id),
+        typed=typed,
+        problem=problem,
+        now=now(),
     )
     return body, status
 

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
 from cart.models import Order, OrderLine, Payment, Refund, RefundLine
+from cart.office.numbers import numbers_of
 from cart.records import Dispute
 from cart.refunds.by_line import refundable
 from cart.refunds.decisions import ToDecide, concerns, to_decide
@@ -67,6 +68,11 @@ class OrderDetail:
     history: list[AuditEntry]
     standing: str
     """An OrderState or an OrderStanding, of the page's part."""
+
+    @property
+    def numbers(self) -> dict[UUID, int]:
+        """Each ticket's number in the order, as forms name it."""
+        return numbers_of(self.order.lines)
 
     @property
     def is_shared(self) -> bool:

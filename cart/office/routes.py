@@ -12,6 +12,8 @@ from cart.books.views import MONEY_WORDS, money_of_order
 from cart.office import orders
 from cart.office.evidence import evidence
 from cart.office.evidence_pdf import render as draw
+from cart.office.numbers import by_number
+from cart.orders import lines_of
 from cart.refunds import by_line, decisions
 from cart.refunds.owing import RefundReason
 from cart.routes import REFUND_LIMIT, REFUND_PERIOD, blueprint, till
@@ -19,7 +21,7 @@ from shared.contracts.dtos import PageDTO
 from shared.contracts.states import OrderStanding, OrderState
 from shared.errors import AppError, Conflict, Invalid
 from shared.identity.guard import CurrentUser, require_user
-from shared.ids import new_id, parse_id, parse_ids
+from shared.ids import new_id, parse_id
 from shared.money import NoAmount, format_minor, read_minor, whole
 from shared.web import db_session, let_go, now, see_other, shop
 
@@ -109,7 +111,7 @@ async def organizer_refund(page: str, order_id: UUID) -> ResponseReturnValue:
 async def _confirm(page: PageDTO, order_id: UUID) -> ResponseReturnValue:
     session, calendar = db_session(), shop().services.calendar
     detail = await orders.order_detail(session, calendar, page_id=page.id, order_id=order_id)
-    chosen = parse_ids(request.args.getlist("item"))
+    chosen = by_number(detail.order.lines, request.args.getlist("item"))
     if not chosen:
         raise by_line.NoTickets
     plan = await by_line.plan_refund(
@@ -118,7 +120,13 @@ async def _confirm(page: PageDTO, order_id: UUID) -> ResponseReturnValue:
     if not plan.tickets:
         raise by_line.NotRefundable
     return await render_template(
-        "cart/organizer_refund.html", page=page, order=detail.order, plan=plan, form_id="", line=None
+        "cart/organizer_refund.html",
+        page=page,
+        order=detail.order,
+        plan=plan,
+        numbers=detail.numbers,
+        form_id="",
+        line=None,
     )
 
 
@@ -163,7 +171,7 @@ async def refund_as_organizer(page: str, order_id: UUID) -> ResponseReturnValue:
 
 async def _cancel_tickets(page: PageDTO, order_id: UUID, actor: str) -> str:
     form = await request.form
-    chosen = parse_ids(form.getlist("item"))
+    chosen = by_number(await lines_of(db_session(), order_id), form.getlist("item"))
     if not chosen:
         raise by_line.NoTickets
     plan = await by_line.refund_items(
@@ -226,7 +234,7 @@ async def carry_out_decision(order_id: UUID, user: CurrentUser, *, page_id: UUID
         order_id=order_id,
         refund_id=parse_id(form.get("refund", "")),
         action=form.get("action", ""),
-        item_ids=parse_ids(form.getlist("item")),
+        item_ids=by_number(await lines_of(db_session(), order_id), form.getlist("item")),
         text=form.get("note", ""),
         page_id=page_id,
         actor=f"user:{user.id}",

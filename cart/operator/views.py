@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
 from cart.models import CheckoutAttempt, Order, Payment, Refund, WebhookEvent
+from cart.office.numbers import numbers_of
 from cart.order_page import refunds_of
 from cart.records import Dispute
 from cart.refunds.by_line import refundable
@@ -58,6 +59,11 @@ class OrderView:
     standing: str
     """An OrderState or an OrderStanding."""
     disputes: list[Dispute]
+
+    @property
+    def numbers(self) -> dict[UUID, int]:
+        """Each ticket's number in the order, as forms name it."""
+        return numbers_of(self.order.lines)
 
     @property
     def refundable(self) -> list[TicketDTO]:

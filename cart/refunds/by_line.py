@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart import orders
 from cart.mails import owe_refund_mail
-from cart.models import Order, OrderLine, Payment, Refund
+from cart.models import Order, OrderLine, Payment, Refund, RefundLine
 from cart.refunds import owing
 from cart.refunds.owing import Part, RefundReason
 from cart.sold import as_sold
@@ -284,15 +284,17 @@ async def refund_amount(
 ) -> Refund:
     """Money back for a line while its tickets stay, once per `refund_id`: goodwill. `amount` in minor units.
 
-    Raises NotFound where the page has no such line, TooMuch where so much is not left, NotPayable for an amount that
-    cannot be moved, NotRefundable where nobody has paid.
+    Raises NotFound where the page has no such line or the id is another refund's, TooMuch where so much is not left,
+    NotPayable for an amount that cannot be moved, NotRefundable where nobody has paid.
     """
     order, lines = await orders.lock_order_with_lines(session, order_id)
     line = next((line for line in lines if line.id == line_id and line.page_id == page_id), None)
     made = await session.get(Refund, refund_id)
-    if line is None or (made is not None and made.order_id != order_id):
+    if line is None:
         raise NotFound
     if made is not None:
+        if not await _gives_to(session, made, line):
+            raise NotFound
         return made
     payment = await owing.payment_of_order(session, order_id)
     if payment is None:
@@ -322,3 +324,9 @@ async def refund_amount(
     )
     await nudge(session, "books")
     return refund
+
+
+async def _gives_to(session: AsyncSession, made: Refund, line: OrderLine) -> bool:
+    """Whether a refund is money back for this line: the same form sent again, and not one that names another's."""
+    part = await session.get(RefundLine, (made.id, line.id))
+    return part is not None and made.reason == RefundReason.GOODWILL

@@ -297,6 +297,18 @@ class EntrySalesDTO:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelCostDTO:
+    """What cancelling an entry would cost, in minor units: what goes back to its buyers, and what Stripe keeps."""
+
+    back_minor: int
+    """In the page's currency."""
+    fees: Mapping[str, int]
+    """Of these sales, by the currency in which Stripe took them; the books' own numbers."""
+    without_fee: int
+    """Orders whose fee Stripe has not told yet."""
+
+
+@dataclass(frozen=True, slots=True)
 class HoldDTO:
     """An order that holds stock for its buyer and is not paid yet."""
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.contracts.dtos import (
+    CancelCostDTO,
     CartSummaryDTO,
     EntrySalesDTO,
     HoldDTO,
@@ -211,6 +212,11 @@ class CartService(Protocol):
 
     async def entry_sales(self, session: AsyncSession, *, page_id: UUID) -> Mapping[UUID, EntrySalesDTO]:
         """Revenue and paid orders per entry of a page."""
+
+    async def cost_of_cancelling(
+        self, session: AsyncSession, *, page_id: UUID, entry_id: UUID
+    ) -> CancelCostDTO:
+        """What goes back to an entry's buyers if it is cancelled now, and Stripe's fees that are lost with it."""
 
     async def sold_items(self, session: AsyncSession, *, order_id: UUID) -> Mapping[UUID, SoldDTO]:
         """Each item of an order, by its id, as it was called, priced and dated when it was sold, in one statement."""

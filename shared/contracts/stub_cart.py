@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.contracts.dtos import CartSummaryDTO, EntrySalesDTO, HoldDTO, SoldDTO
+from shared.contracts.dtos import CancelCostDTO, CartSummaryDTO, EntrySalesDTO, HoldDTO, SoldDTO
 from shared.database import Sessions
 
 
@@ -38,6 +38,13 @@ class StubCartService:
     async def entry_sales(self, _session: AsyncSession, *, page_id: UUID) -> Mapping[UUID, EntrySalesDTO]:
         """See CartService."""
         return self.sales.get(page_id, {})
+
+    async def cost_of_cancelling(
+        self, _session: AsyncSession, *, page_id: UUID, entry_id: UUID
+    ) -> CancelCostDTO:
+        """See CartService."""
+        sold = self.sales.get(page_id, {}).get(entry_id)
+        return CancelCostDTO(sold.revenue_minor - sold.refunded_minor if sold else 0, {}, 0)
 
     async def sold_items(self, _session: AsyncSession, *, order_id: UUID) -> Mapping[UUID, SoldDTO]:
         """See CartService."""

@@ -17,7 +17,7 @@ PATIENCE = 40  # seconds; the shop itself waits half a minute for Stripe
 DECLINED = "4000000000000002"
 DEBIT, DEBIT_RETURNED = "AT611904300234573201", "AT861904300235473202"
 ORDER_LINK = re.compile(rb'href="/orders/([0-9a-f-]{36})"')
-REFUNDABLE = re.compile(rb'type="checkbox" name="item" value="([0-9a-f-]{36})"')
+REFUNDABLE = re.compile(rb'type="checkbox" name="item" value="([0-9a-f-]+)"')
 SEEN = re.compile(rb'name="seen" value="(\d+)"')
 YOU_ARE_IN = b"<h1>You are in</h1>"
 

@@ -4,14 +4,19 @@ import asyncio
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 
+from cart.books import keeping
+from cart.models import LedgerTransfer
+from cart.refunds.by_line import refund_items
+from cart.refunds.owing import RefundReason
 from events.cancelling import SWEEP
 from events.models import Entry, Pool
 from shared.contracts.protocols import SoldOut
 from shared.contracts.states import EntryState, PageRole
 from shared.jobs import JOBS
 from shared.models import AuditEntry
+from shared.money import format_minor
 from tests.shop import Shop, all_rows, page_of
 from tests.support import Browser
 
@@ -40,15 +45,38 @@ async def nudged(shop: Shop) -> int:
 
 
 async def test_what_will_happen_is_said_first(shop: Shop, owner: Browser, kind: UUID) -> None:
-    """Sold, reserved and in carts in numbers, the money, and that it is for good; looking changes nothing."""
-    await shop.paid_order_of(await shop.buyer_with(kind, 3, email="a@buyer.example"))
+    """First the money, then orders and tickets, and that it is for good; looking changes nothing."""
+    order_id = await shop.paid_order_of(await shop.buyer_with(kind, 3, email="a@buyer.example"))
+    await shop.paid_order_of(await shop.buyer_with(kind, 1, email="d@buyer.example"))
+    async with shop.database.sessions.begin() as session:
+        tickets = await shop.world.calendar.get_tickets_for_order(session, order_id)
+        await refund_items(
+            session, shop.world.till, order_id=order_id, item_ids=[tickets[0].id], page_id=None,
+            actor="operator", reason=RefundReason.ORGANIZER, now=shop.clock.now(),
+        )  # fmt: skip
+    without_fees = await page_of(await owner.get(CANCEL))
+    assert "the fee of 2 orders" in without_fees
+    await keeping.post_new(shop.database.sessions, shop.world.till, now=shop.clock.now())
+    async with shop.database.sessions() as session:
+        fees = await session.scalar(
+            select(func.sum(LedgerTransfer.amount)).where(LedgerTransfer.debit == "fees")
+        )
     await shop.order_of(await shop.buyer_with(kind, 2, email="b@buyer.example"))
     await shop.buyer_with(kind, 1, email="c@buyer.example")
     before = await all_rows(shop.database.sessions)
     page = await page_of(await owner.get(CANCEL))
-    numbers = [part.split("</dd>")[0] for part in page.split('<dd class="num">')[1:]]
-    assert numbers == ["3", "2", "1"]
-    for words in ("gets all the money for it back", "cannot be undone", "enter the event’s title: Concert"):
+    figures = [part.split("</dd>")[0] for part in page.split("<dd>")[1:]]
+    assert fees
+    assert figures == ["€60.00", format_minor(fees, "EUR")]  # three of four tickets are left
+    assert "Not yet told" not in page
+    for words in (
+        "3 tickets in 2 orders",
+        "(2 tickets)",
+        "1 ticket stays",
+        "gets all the money for it back",
+        "cannot be undone",
+        "enter the event’s title: Concert",
+    ):
         assert words in page
     assert CANCEL in await page_of(await owner.get("/organizer/hall"))
     assert await all_rows(shop.database.sessions) == before
@@ -100,6 +128,20 @@ async def test_draft_is_not_cancelled(shop: Shop, owner: Browser) -> None:
     answer = await owner.post(CANCEL, form={"title": "Concert"})
     assert (answer.status_code, "is a draft" in await page_of(answer)) == (409, True)
     assert await nudged(shop) == 0
+
+
+async def test_what_is_over_is_not_cancelled(shop: Shop, owner: Browser, kind: UUID) -> None:
+    """Neither offered nor done: its buyers have had their evening, and each can still be refunded alone."""
+    await shop.paid_order_of(await shop.buyer_with(kind, 2, email="a@buyer.example"))
+    shop.clock.advance(days=8)
+    assert CANCEL not in await page_of(await owner.get("/organizer/hall"))
+    shown = await page_of(await owner.get(CANCEL))
+    assert "This event is over" in shown
+    assert 'name="title"' not in shown
+    before = await all_rows(shop.database.sessions)
+    answer = await owner.post(CANCEL, form={"title": "Concert"})
+    assert (answer.status_code, "This event is over" in await page_of(answer)) == (409, True)
+    assert await all_rows(shop.database.sessions) == before
 
 
 async def test_cart_says_which_tickets_are_gone(shop: Shop, kind: UUID) -> None:

@@ -12,14 +12,17 @@ from sqlalchemy import select
 from cart.books import keeping
 from cart.disputes import apply_dispute
 from cart.models import Payment, Refund
+from cart.orders import lines_of
 from cart.refunds import decisions, sending
 from cart.refunds.by_line import TooMuch, refund_items
 from cart.refunds.decisions import Decided, StillOwed
 from cart.refunds.news import apply_refunds
 from cart.refunds.owing import RefundReason, left_of_payment
 from cart.words import REFUND_STATES, state_of_refund
+from events.models import PageMember
 from shared import audit
 from shared.clock import ManualClock
+from shared.contracts.states import PageRole
 from shared.database import Database
 from shared.settings import Settings
 from tests.functional.cart.reconciling import repaired
@@ -272,6 +275,31 @@ def test_what_a_dispute_did_to_a_refund_is_said_in_words(state: str) -> None:
     """Stripe's answer names a charge, which nobody in an office knows (spec: H2)."""
     refund = Refund(state=state, last_error="Charge ch_1 has been charged back; cannot issue a refund.")
     assert state_of_refund(refund) == REFUND_STATES[state]
+
+
+async def test_forms_that_name_another_page_s_refund(shared: Shared) -> None:
+    """Of an order that two pages share: neither "goes back" nor a decision, but not found, and nothing is written."""
+    club = await shared.shop.buyer("club@example.org")
+    async with shared.shop.database.sessions.begin() as session:
+        lines = {line.amount: line for line in await lines_of(session, shared.order_id)}
+        session.add(PageMember(page_id=lines[1000].page_id, user_id=club.user_id, role=PageRole.OWNER))
+    theirs, goodwill = str(lines[1000].id), {"form": str(UUID(int=9)), "seen": "500"}
+    path = f"/organizer/club/orders/{shared.order_id}"
+    for _ in range(2):  # sent twice, once
+        answer = await club.post(f"{path}/refund", form={"line": theirs, **goodwill}, follow_redirects=True)
+        assert "€5.00 goes back to the buyer" in await page_of(answer)
+    await sending.send_due(shared.shop.database.sessions, shared.shop.world.till, now=shared.shop.clock.now())
+    shared.shop.payments.fail_refund(shared.shop.payments.made_refunds[-1].id)
+    await tell(shared.shop)
+    before = await shared.written()
+    own = {"line": str(lines[2000].id), **goodwill}
+    answer = await shared.hall.post(f"{shared.in_office}/refund", form=own, follow_redirects=True)
+    assert (answer.status_code, "goes back" in await page_of(answer)) == (404, False)
+    for action in ("again", "otherwise", "not_owed", "allocate", "keep"):
+        form = {"action": action, "refund": goodwill["form"], "note": "Cash", "item": "1"}
+        status, _ = await shared.decide(shared.hall, shared.in_office, **form)
+        assert status == 404, action
+    assert await shared.written() == before
 
 
 async def test_a_note_that_cannot_be_stored(shared: Shared) -> None:
