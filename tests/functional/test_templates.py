@@ -121,9 +121,7 @@ async def walk_through_the_office(shop: Shop, kind: UUID) -> None:
     await read(organizer, "/organizer/hall/orders", "eve@example.org")
     order = f"/organizer/hall/orders/{order_id}"
     await read(organizer, order, "eve@example.org", "€15.00")
-    await read(
-        organizer, f"{order}/refund?item={await shop.ticket_of(order_id)}", "Refund 1 ticket", "€15.00"
-    )
+    await read(organizer, f"{order}/refund?item=1", "Refund 1 ticket", "€15.00")
     await read(buyer, f"/orders/{order_id}/refund", "ask the organizer")
     payout = shop.payments.pay_out("EUR")
     await keeping.post_new(shop.database.sessions, shop.world.till, now=shop.clock.now())
