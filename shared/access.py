@@ -14,6 +14,7 @@ PUBLIC_ENDPOINTS = frozenset(
         "identity.sign_in",
         "identity.send",
         "identity.code",
+        "identity.waiting",  # says what became of the mail that this browser asked for
         "identity.link",
         "identity.use_link",
         "identity.sign_out",  # pressed twice, or after the cookie ran out: still the home page

@@ -65,6 +65,15 @@ class SignedIn:
     email: str
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What has become of a challenge: whether link or code was used, whether its time is over, where it leads."""
+
+    is_used: bool
+    is_over: bool
+    next: str
+
+
 def safe_next(path: str | None) -> str:
     """A path of ours to go on to, else "/": one leading slash, no backslash, no control characters."""
     if path is None or len(path) > 1000 or not path.startswith("/") or path.startswith("//"):
@@ -221,6 +230,20 @@ async def look_at_link(
     return found.id, found.email
 
 
+async def standing(session: AsyncSession, challenge_id: UUID, *, now: datetime) -> Standing:
+    """What has become of a challenge, for the browser that asked for it."""
+    found = (
+        await session.execute(
+            select(SignInChallenge.used_at, SignInChallenge.expires_at, SignInChallenge.next).where(
+                SignInChallenge.id == challenge_id
+            )
+        )
+    ).first()
+    if found is None:
+        return Standing(is_used=False, is_over=True, next="/")
+    return Standing(found.used_at is not None, found.expires_at <= now, safe_next(found.next))
+
+
 async def use_link(
     sessions: Sessions,
     settings: Settings,
@@ -256,9 +279,15 @@ async def _finish(
     user = await find_or_create_user(session, email=challenge.email)
     text = await errand.take(session, challenge.errand_id, now=now)
     # made now: an errand that rolls its savepoint back makes the session forget what it had loaded
-    done = SignedIn(user.id, user.version, challenge.next, challenge.email)
+    challenge_id, done = challenge.id, SignedIn(user.id, user.version, challenge.next, challenge.email)
     way_on = await _carry_out(errands, session, done.user_id, "" if without_errand else text, now)
-    return replace(done, next=safe_next(way_on or done.next))
+    if way_on is not None:
+        done = replace(done, next=safe_next(way_on))
+        # another tab that waits for this goes the same way
+        await session.execute(
+            update(SignInChallenge).where(SignInChallenge.id == challenge_id).values(next=done.next)
+        )
+    return done
 
 
 async def _carry_out(

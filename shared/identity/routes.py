@@ -1,10 +1,12 @@
 """The pages of signing in and out: address, code, link, account."""
 
+import re
 from datetime import timedelta
 from uuid import UUID
 
 from itsdangerous import BadSignature, URLSafeSerializer
-from quart import Blueprint, Response, render_template, request
+from quart import Blueprint, Response, after_this_request, render_template, request
+from quart.typing import ResponseTypes
 from quart_rate_limiter import rate_limit
 
 from shared.contracts.errands import Errands
@@ -22,7 +24,7 @@ from shared.identity.guard import (
 from shared.identity.users import InvalidEmail, email_of, end_sign_in, normalise_email, sign_out_everywhere
 from shared.ids import parse_id
 from shared.ratelimit import limit_key
-from shared.web import Tillgate, db_session, now, see_other, shop
+from shared.web import Tillgate, db_session, now, see_other, shop, wants_fragment
 
 blueprint = Blueprint("identity", __name__)
 
@@ -34,7 +36,19 @@ KNOWN_COOKIE, KNOWN_LIFE = "known-as", timedelta(days=180)
 # guessing codes and flooding a mailbox are stopped by limits.py.
 SIGN_IN_LIMIT, SIGN_IN_PERIOD = 60, timedelta(minutes=10)
 
+TRIAL_COOKIE = "cookies"
+"""Set with the forms, and missed when one comes back from a browser that keeps none."""
+FIRST_TURNS, FIRST_PAUSE, TURNS, PAUSE = 30, 4, 82, 15
+"""How often the page of the code asks whether the link was used, with how many seconds between: 15 minutes in all."""
+
 Page = str | Response | tuple[str, int]
+
+
+class NoCookies(AppError):
+    """Your browser sends no cookies to this site, and without them nobody stays signed in."""
+
+    status = 400
+    code = "NO_COOKIES"
 
 
 def init_routes(app: Tillgate) -> None:
@@ -62,6 +76,7 @@ async def send() -> Page:
         return await _sign_in_with_code(form["code"])
     email, going_to = form.get("email", ""), challenge.safe_next(form.get("next"))
     try:
+        await _miss_cookies()
         waiting = await errand.find(db_session(), _asked_for(), now=now(), lock=True)
         started = await challenge.start(
             db_session(),
@@ -76,26 +91,26 @@ async def send() -> Page:
             ),
         )
     except AppError as error:
-        return await _ask_address(going_to, email=email, error=error.message), error.status
+        return await _ask_address(going_to, email=email, error=error), error.status
     _errands().take_from_browser()
     answer = see_other("/sign-in/code")
-    answer.set_cookie(
-        CHALLENGE_COOKIE,
-        _signer().dumps([str(started.id), email.strip()]),
-        max_age=int(errand.KEPT_FOR.total_seconds()),
-        path="/sign-in",
-        httponly=True,
-        samesite="Lax",
-        secure=shop().settings.secure_cookies,
-    )
+    signed = _signer().dumps([str(started.id), email.strip()])
+    _set_cookie(answer, CHALLENGE_COOKIE, signed, life=errand.KEPT_FOR)
     return answer
 
 
-async def _ask_address(going_to: str, *, email: str = "", error: str = "") -> str:
+async def _ask_address(going_to: str, *, email: str = "", error: AppError | None = None) -> str:
+    _try_cookies()
     kept = await errand.find(db_session(), _asked_for(), now=now())
     waiting = await _errands().describe(db_session(), _errands().in_browser(kept.text if kept else ""))
+    no_cookies = isinstance(error, NoCookies)
     return await render_template(
-        "identity/sign_in.html", next=going_to, email=email, error=error, waiting=waiting
+        "identity/sign_in.html",
+        next=going_to,
+        email=email,
+        error=error.message if error and not no_cookies else "",
+        no_cookies=error.message if error and no_cookies else "",
+        waiting=waiting,
     )
 
 
@@ -105,7 +120,35 @@ async def code() -> Page:
     started = _read_challenge_cookie()
     if started is None:
         return see_other("/sign-in")
+    if await current_user() is not None:
+        return see_other((await challenge.standing(db_session(), started[0], now=now())).next)
     return await _ask_code(started)
+
+
+@blueprint.get("/sign-in/code/waiting")
+async def waiting() -> Page:
+    """For the page of the code: whether its mail was used elsewhere. Only in this browser can it sign this one in."""
+    started, turn = _read_challenge_cookie(), request.args.get("turn", "")
+    if not wants_fragment():
+        return see_other("/sign-in/code")
+    if started is None or not re.fullmatch(r"[0-9]{1,3}", turn):
+        return Response(status=204)
+    stands = await challenge.standing(db_session(), started[0], now=now())
+    if await current_user() is not None:
+        # by the link, in another tab of this browser
+        return Response("", headers={"HX-Redirect": stands.next})
+    answer = Response(
+        await render_template("identity/_elsewhere.html", stands=stands, **_next_turn(int(turn)))
+    )
+    if stands.is_used or stands.is_over:
+        # in place of what waits, too: nothing waits any more
+        answer.headers["HX-Retarget"], answer.headers["HX-Reswap"] = "#mail", "innerHTML"
+    return answer
+
+
+def _next_turn(turn: int) -> dict[str, int]:
+    """When the page asks again; after the last turn, never."""
+    return {"turn": turn + 1 if turn < TURNS else 0, "pause": FIRST_PAUSE if turn < FIRST_TURNS else PAUSE}
 
 
 async def _sign_in_with_code(entered: str) -> Page:
@@ -131,8 +174,11 @@ async def _sign_in_with_code(entered: str) -> Page:
 
 async def _ask_code(started: tuple[UUID, str] | None, error: AppError | None = None) -> str:
     kept = await errand.find(db_session(), started[0] if started else None, now=now())
+    stands = await challenge.standing(db_session(), started[0], now=now()) if started else None
     return await render_template(
         "identity/code.html",
+        stands=stands,
+        **_next_turn(0),
         email=started[1] if started else "",
         error=error.message if error else "",
         over=isinstance(error, challenge.ChallengeOver),
@@ -144,21 +190,28 @@ async def _ask_code(started: tuple[UUID, str] | None, error: AppError | None = N
 @rate_limit(SIGN_IN_LIMIT, SIGN_IN_PERIOD)
 async def link(token: str) -> Page:
     """Show a button. Scanners of mail open links, so opening one signs nobody in and uses nothing up."""
+    return await _show_link(token)
+
+
+async def _show_link(token: str, error: NoCookies | None = None) -> Page:
     try:
         challenge_id, email = await challenge.look_at_link(
             db_session(), shop().settings, token=token, now=now()
         )
-    except challenge.ChallengeOver as error:
-        return await _link_over(error)
+    except challenge.ChallengeOver as over:
+        return await _link_over(over)
+    _try_cookies()
     kept = await errand.find(db_session(), challenge_id, now=now())
-    return await render_template(
+    page = await render_template(
         "identity/link.html",
         token=token,
         email=email,
         error="",
+        no_cookies=error.message if error else "",
         waiting=await _errands().describe(db_session(), kept.text if kept else ""),
         asked_here=challenge_id == _asked_for(),
     )
+    return page, error.status if error else 200
 
 
 @blueprint.post("/sign-in/<token>")
@@ -167,6 +220,7 @@ async def use_link(token: str) -> Page:
     """Sign in by the link's button, in any browser."""
     form = await request.form
     try:
+        await _miss_cookies()
         done = await challenge.use_link(
             shop().database.sessions,
             shop().settings,
@@ -175,6 +229,8 @@ async def use_link(token: str) -> Page:
             errands=_errands(),
             without_errand="without" in form,
         )
+    except NoCookies as error:
+        return await _show_link(token, error)
     except challenge.ChallengeOver as error:
         return await _link_over(error)
     return _welcome(done)
@@ -219,16 +275,38 @@ def _welcome(done: challenge.SignedIn) -> Response:
     """The transaction is committed by now; the cookie follows."""
     remember(CurrentUser(done.user_id, done.version))
     answer = see_other(done.next)
+    _set_cookie(answer, KNOWN_COOKIE, _known_signer().dumps(done.email), life=KNOWN_LIFE)
+    return answer
+
+
+def _set_cookie(answer: ResponseTypes, name: str, value: str, *, life: timedelta | None = None) -> None:
+    """A cookie of these pages alone; without `life`, for as long as the browser stays open."""
     answer.set_cookie(
-        KNOWN_COOKIE,
-        _known_signer().dumps(done.email),
-        max_age=int(KNOWN_LIFE.total_seconds()),
+        name,
+        value,
+        max_age=int(life.total_seconds()) if life else None,
         path="/sign-in",
         httponly=True,
         samesite="Lax",
         secure=shop().settings.secure_cookies,
     )
-    return answer
+
+
+def _try_cookies() -> None:
+    """Send a cookie along with a form that says so."""
+
+    def set_it(answer: ResponseTypes) -> ResponseTypes:
+        _set_cookie(answer, TRIAL_COOKIE, "1")
+        return answer
+
+    if TRIAL_COOKIE not in request.cookies:
+        after_this_request(set_it)
+
+
+async def _miss_cookies() -> None:
+    """Raise NoCookies where a form of ours comes back without its cookie; before a mail is sent or a link used up."""
+    if "tried" in await request.form and TRIAL_COOKIE not in request.cookies:
+        raise NoCookies
 
 
 def _knows(email: str) -> bool:
