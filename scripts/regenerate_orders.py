@@ -27,6 +27,7 @@
 #   "structlog==26.1.0",
 #   "structlog-config==0.15.0",
 #   "tzdata==2026.6",
+#   "uharfbuzz==0.57.0",
 # ]
 # ///
 """Make new payment pages for pending orders whose page is broken (spec: F2, G2). A dry run unless told otherwise.

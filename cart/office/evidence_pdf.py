@@ -1,13 +1,9 @@
-"""The evidence pack as a PDF. Its fonts are copied to static/vendor at set-up (scripts/vendor.py)."""
+"""The evidence pack as a PDF, in whatever scripts it is written."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from shared.settings import ROOT
+from shared.pdf_fonts import Paper
 
-if TYPE_CHECKING:
-    from fpdf import FPDF
-
-FONTS = ("latin", "latin-ext", "greek", "greek-ext", "cyrillic", "cyrillic-ext", "vietnamese")
 HEADINGS = {
     "lines": "What was ordered",
     "payments": "Payments",
@@ -23,59 +19,44 @@ COLUMN, MUTED = 42, (102, 90, 79)  # mm; the muted ink of our mails
 
 
 def render(evidence: dict[str, Any]) -> bytes:
-    """What `evidence.evidence` gathered, on A4. Letters of every script we have a font for; any other is a box."""
-    pdf = _paper()
+    """What `evidence.evidence` gathered, on A4. A character that no font of ours has is a box."""
+    paper = Paper()
     order = evidence["order"]
-    _write(pdf, f"Order {order['number']}", LARGE)
-    _write(pdf, f"Evidence of {evidence['seller']}, made {_said(evidence['made_at'])}", SMALL)
-    _facts(pdf, order)
+    paper.write(f"Order {order['number']}", LARGE)
+    paper.write(f"Evidence of {evidence['seller']}, made {_said(evidence['made_at'])}", SMALL)
+    _facts(paper, order)
     for part, heading in HEADINGS.items():
         if evidence[part]:
-            pdf.ln(4)
-            _write(pdf, heading, MIDDLE)
+            paper.pdf.ln(4)
+            paper.write(heading, MIDDLE)
             for row in evidence[part]:
-                _facts(pdf, row)
-    return bytes(pdf.output())
+                _facts(paper, row)
+    return paper.finished()
 
 
-def _paper() -> "FPDF":
-    from fpdf import FPDF  # here: it takes a third of a second, which no start of the shop should pay
-
-    pdf = FPDF(format="A4")
-    pdf.set_auto_page_break(auto=True, margin=18)
-    for script in FONTS:
-        pdf.add_font(script, fname=ROOT / "static" / "vendor" / f"pdf-{script}.woff")
-    pdf.set_fallback_fonts(list(FONTS[1:]))
-    pdf.add_page()
-    return pdf
-
-
-def _facts(pdf: "FPDF", facts: dict[str, Any]) -> None:
+def _facts(paper: Paper, facts: dict[str, Any]) -> None:
     """Name and value of each fact on a line of its own; what is not known is left out."""
-    pdf.ln(1.5)
+    paper.pdf.ln(1.5)
     for name, value in facts.items():
         if value is not None:
             words = WORDS.get(name, name.replace("_", " ").capitalize())
             is_time = name == "at" or name.endswith("_at")
-            _fact(pdf, words, _said(value) if is_time else str(value))
+            _fact(paper, words, _said(value) if is_time else str(value))
 
 
-def _fact(pdf: "FPDF", words: str, value: str) -> None:
+def _fact(paper: Paper, words: str, value: str) -> None:
     """A name in its column, and the value beside it over as many lines as it takes."""
-    pdf.set_font(FONTS[0], size=SMALL)
+    pdf = paper.pdf
     if pdf.will_page_break(SMALL):
         pdf.add_page()  # else the name would stay behind on the old one
+    top, margin = pdf.get_y(), pdf.l_margin
     pdf.set_text_color(*MUTED)
-    pdf.cell(COLUMN, SMALL * 0.5, words)
+    paper.write(words, SMALL)
     pdf.set_text_color(0)
-    pdf.multi_cell(0, SMALL * 0.5, value, new_x="LMARGIN", new_y="NEXT")
+    pdf.set_xy(margin + COLUMN, top)
+    paper.write(value, SMALL)
 
 
 def _said(moment: str) -> str:
     """2026-11-21T04:05:06+00:00 as people read it."""
     return f"{moment[:10]} {moment[11:19]} UTC"
-
-
-def _write(pdf: "FPDF", text: str, size: int) -> None:
-    pdf.set_font(FONTS[0], size=size)
-    pdf.multi_cell(0, size * 0.5, text, new_x="LMARGIN", new_y="NEXT")

@@ -1,22 +1,26 @@
 """What happens to money that was thought to be settled: over the stand-in, the SDK between, up to the reconciler.
 
-Appeals, decisions that banks take back, disputes that never began, reserves, and payouts of less than nothing.
+Slips that nobody pays, appeals, decisions that banks take back, disputes that never began, reserves, and payouts of
+less than nothing.
 """
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
 from sqlalchemy import select
 
 from cart.books import keeping
+from cart.overdue import end_overdue
 from cart.reconcile.run import reconcile
 from cart.records import Dispute, Payout
 from cart.till import Till
+from shared.contracts.states import OrderState
+from shared.payment_methods import SLOWEST
 from tests.ledger_sums import sums
 from tests.road import Road
-from tests.road_books import books_balance, till_of
+from tests.road_books import books_balance, look, till_of
 
 
 @pytest.fixture
@@ -53,6 +57,59 @@ async def dispute_here(road: Road) -> Dispute:
     """The one dispute there is."""
     async with road.world.sessions() as session:
         return (await session.scalars(select(Dispute))).one()
+
+
+def go_on_to(road: Road, moment: datetime) -> None:
+    """Both clocks go on to a moment."""
+    road.world.clock.advance(seconds=(moment - road.world.clock.now()).total_seconds())
+    road.standin.set_clock(moment)
+
+
+async def told_how_to_pay(road: Road, slip: str) -> tuple[UUID, str]:
+    """An order whose buyer got a slip: never offered by us, so somebody has switched it on by hand."""
+    order_id, session_id = await road.to_stripe()
+    session = road.standin.find("checkout.session", session_id)
+    assert session["payment_method_types"] == ["card"]
+    session["payment_method_types"].append(slip)
+    await road.standin.pay(session_id, slip=slip)
+    await hear(road, "checkout.session.completed")
+    assert (await road.world.order(order_id)).state == OrderState.PROCESSING
+    return order_id, session_id
+
+
+@pytest.mark.parametrize("pays", [True, False])
+async def test_a_slip_that_is_paid_or_lapses(road: Road, till: Till, *, pays: bool) -> None:
+    """Complete while nothing is on its way: the tickets are held until it is paid or worth nothing (spec: C3)."""
+    order_id, session_id = await told_how_to_pay(road, "multibanco")
+    facts = await till.payments.expire_session(session_id, stripe_account="")
+    assert (facts.status, facts.payment_status, facts.has_failed) == ("complete", "unpaid", False)
+    await books_balance(road, till)
+    if pays:
+        road.standin.finish_delayed(session_id)
+    else:
+        go_on_to(road, road.world.clock.now() + timedelta(days=4))
+    await hear(road, f"checkout.session.async_payment_{'succeeded' if pays else 'failed'}")
+    assert (await road.world.order(order_id)).state == (OrderState.PAID if pays else OrderState.FAILED)
+    assert await road.world.allocated(road.kind) == (2 if pays else 0)
+    await books_balance(road, till)
+
+
+async def test_a_bank_transfer_that_comes_after_the_order_was_ended(road: Road, till: Till) -> None:
+    """It is waited for without end: a person ends the order, and money that comes all the same goes back."""
+    order_id, session_id = await told_how_to_pay(road, "customer_balance")
+    go_on_to(road, road.world.clock.now() + SLOWEST + timedelta(days=1))
+    now = road.world.clock.now()
+    ended = await end_overdue(road.world.sessions, till, order_id=order_id, actor="user:x", now=now)
+    assert ended == OrderState.FAILED
+    assert await road.world.allocated(road.kind) == 0
+    road.standin.finish_delayed(session_id)
+    await hear(road, "checkout.session.async_payment_succeeded")
+    await look(road, till)
+    refund = road.standin.events("refund.created")[-1]["data"]["object"]
+    assert refund["amount"] == 2500
+    go_on_to(road, road.world.clock.now() + timedelta(minutes=1))  # a bank takes its time for a refund
+    await hear(road, "refund.updated")
+    await books_balance(road, till)
 
 
 async def test_lost_appealed_won_and_lost_again(road: Road, till: Till) -> None:

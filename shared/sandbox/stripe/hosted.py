@@ -16,8 +16,19 @@ from shared.sandbox.stripe.params import Json
 from shared.sandbox.stripe.paying import Buyer, pay
 from shared.sandbox.stripe.people import payment_method
 from shared.sandbox.stripe.sessions import lapse
+from shared.sandbox.stripe.testcards import INSTRUCTIONS
 
-METHOD_NAMES = {"card": "Card", "sepa_debit": "SEPA debit", "bacs_debit": "Bacs debit"}
+METHOD_NAMES = {
+    "card": "Card",
+    "sepa_debit": "SEPA debit",
+    "bacs_debit": "Bacs debit",
+    "boleto": "Boleto",
+    "customer_balance": "Bank transfer",
+    "konbini": "Konbini",
+    "multibanco": "Multibanco",
+    "oxxo": "OXXO",
+}
+TOLD = "You are told how to pay; nothing is paid yet."
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +52,7 @@ SAMPLES = (
     Sample("fails", "sepa_debit", "AT86 1904 3002 3547 3202", "Delayed, fails", "The bank returns it later."),
     Sample("delayed-bacs", "bacs_debit", "00012345", "Delayed", "The money arrives later."),
     Sample("fails-bacs", "bacs_debit", "33333335", "Delayed, fails", "The bank returns it later."),
+    *(Sample(method, method, "", METHOD_NAMES[method], TOLD) for method in INSTRUCTIONS),
 )
 
 
@@ -95,6 +107,7 @@ async def _show(
         status,
         lines=call.book.hidden[session["id"]]["lines"],
         samples=samples,
+        has_number=chosen.number != "",
         chosen=chosen,
         method_name=METHOD_NAMES[chosen.method],
         typed=typed

@@ -5,14 +5,19 @@ from dataclasses import dataclass
 from shared.sandbox.stripe import accounts, balance, disputes, objects, payments, payouts, refunds
 from shared.sandbox.stripe.core import Call, Route, Standin
 from shared.sandbox.stripe.errors import StripeError, card_error, invalid, missing
+from shared.sandbox.stripe.instructions import instruct
 from shared.sandbox.stripe.params import Json, Kind
 from shared.sandbox.stripe.payments import fail, make_charge, make_intent, succeed
 from shared.sandbox.stripe.people import named_payment_method
 from shared.sandbox.stripe.sessions import details_of, lapse
-from shared.sandbox.stripe.testcards import TestNumber, known_number
+from shared.sandbox.stripe.testcards import INSTRUCTIONS, TestNumber, known_number
 
 RETURNED = TestNumber(
     "delayed_fails", code="payment_intent_payment_attempt_failed", message="The bank returned the debit."
+)
+
+LAPSED = TestNumber(
+    "instructed", code="payment_intent_payment_attempt_expired", message="The buyer has not paid in time."
 )
 
 
@@ -48,6 +53,10 @@ def _collect(call: Call, session: Json, method: Json, buyer: Buyer) -> None:
     intent = call.book.find("payment_intent", session["payment_intent"] or "") or make_intent(call, session)
     session["payment_intent"] = intent["id"]
     known = known_number(method["type"], call.book.hidden[method["id"]]["number"])
+    if known.outcome == "instructed":
+        instruct(call, session, intent, method)
+        _complete(call, session, buyer, paid=False)
+        return
     charge = make_charge(call, intent, method)
     if known.outcome == "declined":
         fail(call, intent, charge, known)
@@ -92,9 +101,13 @@ def settle_delayed(call: Call, session: Json, *, fails: bool) -> None:
     if call.book.hidden[session["id"]].pop("delayed", None) is None:
         return
     intent = call.book.get("payment_intent", session["payment_intent"])
-    charge = call.book.get("charge", intent["latest_charge"])
+    intent["next_action"] = None
+    charge = call.book.find("charge", intent["latest_charge"] or "") or make_charge(
+        call, intent, call.book.get("payment_method", intent["payment_method"])
+    )
     if fails:
-        fail(call, intent, charge, RETURNED)
+        told = charge["payment_method_details"]["type"] in INSTRUCTIONS
+        fail(call, intent, charge, LAPSED if told else RETURNED)
         call.emit("checkout.session.async_payment_failed", session)
         return
     succeed(call, intent, charge)

@@ -9,7 +9,7 @@ from shared.sandbox.stripe.errors import StripeError
 from shared.sandbox.stripe.lists import page_of, where
 from shared.sandbox.stripe.params import PAGING, Fields, Json, Kind
 from shared.sandbox.stripe.store import new_id
-from shared.sandbox.stripe.testcards import TestNumber, known_number
+from shared.sandbox.stripe.testcards import INSTRUCTIONS, TestNumber, known_number
 
 INTENT_NULLS = objects.nulls(
     "application",
@@ -129,8 +129,9 @@ def make_charge(call: Call, intent: Json, method: Json) -> Json:
 def _method_details(method: Json, amount: int) -> Json:
     known = method[method["type"]]
     if method["type"] != "card":
-        kept = ("bank_code", "branch_code", "country", "fingerprint", "last4", "sort_code")
-        return {"mandate": None, **{name: known[name] for name in kept if name in known}}
+        kept = ("bank_code", "branch_code", "country", "fingerprint", "last4", "sort_code", "tax_id")
+        mandate = {} if method["type"] in INSTRUCTIONS else {"mandate": None}
+        return {**mandate, **{name: known[name] for name in kept if name in known}}
     shown = ("brand", "checks", "country", "exp_month", "exp_year", "fingerprint", "funding", "last4",
             "regulated_status", "wallet")  # fmt: skip
     return {

@@ -5,11 +5,11 @@ import hashlib
 from shared.sandbox.stripe import objects
 from shared.sandbox.stripe.catalog import merged_metadata
 from shared.sandbox.stripe.core import Call, Route
-from shared.sandbox.stripe.errors import card_error, invalid
+from shared.sandbox.stripe.errors import StripeError, card_error, invalid
 from shared.sandbox.stripe.lists import page_of, where
 from shared.sandbox.stripe.params import PAGING, Fields, Json, Kind, need
 from shared.sandbox.stripe.store import new_id
-from shared.sandbox.stripe.testcards import CURRENCY_OF, TOKENS, known_number
+from shared.sandbox.stripe.testcards import CURRENCY_OF, INSTRUCTIONS, TOKENS, known_number
 
 ADDRESS: Fields = dict.fromkeys(objects.NO_ADDRESS, Kind.CLEARABLE)
 
@@ -113,13 +113,13 @@ def make_payment_method(call: Call) -> Json:
 
 
 def payment_method(call: Call, kind: str, number: str, *, billing: Json, card: Json) -> Json:
-    """A new payment method from a test number. Raises StripeError 402 for a number that is none."""
+    """A new payment method from a test number. Raises StripeError for one that is none: 402 of a card, else 400."""
     digits = "".join(number.split()).upper()
     try:
         known = known_number(kind, digits)
     except KeyError as unknown:
         message = "That is not a test number: this stand-in takes only Stripe's published test numbers."
-        raise card_error(message, "incorrect_number", None, param="number") from unknown
+        raise _not_known(kind, message) from unknown
     made = {
         "id": new_id("pm"),
         "object": "payment_method",
@@ -140,6 +140,15 @@ def payment_method(call: Call, kind: str, number: str, *, billing: Json, card: J
     }
     call.book.hidden[made["id"]] = {"number": digits}
     return call.book.put(made)
+
+
+def _not_known(kind: str, message: str) -> StripeError:
+    """Stripe: what is wrong with an account at a bank is a matter of the request, only a card's is a `card_error`."""
+    if kind == "sepa_debit":
+        return StripeError(message, code="invalid_bank_account_iban", param="sepa_debit[iban]")
+    if kind == "bacs_debit":
+        return StripeError(message, code="account_number_invalid", param="bacs_debit[account_number]")
+    return card_error(message, "incorrect_number", None, param="number")
 
 
 def _fingerprint(digits: str) -> str:
@@ -166,6 +175,8 @@ def _card(digits: str, brand: str, wishes: Json, now: int) -> Json:
 
 
 def _account(kind: str, digits: str) -> Json:
+    if kind in INSTRUCTIONS:
+        return {"tax_id": "00000000000"} if kind == "boleto" else {}
     common = {"fingerprint": _fingerprint(digits), "last4": digits[-4:]}
     if kind == "bacs_debit":
         return {**common, "sort_code": "108800"}
@@ -220,7 +231,7 @@ def detach(call: Call, object_id: str) -> Json:
     return method
 
 
-METHOD_LIST: Fields = {**PAGING, "customer": Kind.TEXT, "type": ("card", *CURRENCY_OF)}
+METHOD_LIST: Fields = {**PAGING, "customer": Kind.TEXT, "type": ("card", *CURRENCY_OF, *INSTRUCTIONS)}
 
 ROUTES = (
     Route("POST", "/v1/customers", make_customer, CUSTOMER),

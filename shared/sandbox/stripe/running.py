@@ -52,19 +52,20 @@ class RunningStandin:
         card: str = GOOD_CARD,
         *,
         iban: str | None = None,
+        slip: str | None = None,
         email: str = "buyer@example.com",
     ) -> Json:
-        """Pay as the page does, by card or from a bank account; the session afterwards.
+        """Pay as the page does, by card, from a bank account or by a `slip` (boleto, …); the session afterwards.
 
         Raises StripeError, 402 where the bank declines.
         """
         call, session = session_of(self.standin, session_id)
-        method, number = ("sepa_debit", iban) if iban else ("card", card)
+        method, number = (slip, "") if slip else ("sepa_debit", iban) if iban else ("card", card)
         pay_with_number(call, session, method, number, Buyer(email))
         return session
 
     def finish_delayed(self, session_id: str, *, fails: bool = False) -> None:
-        """Let the bank answer for a delayed payment now."""
+        """Let the bank answer for a delayed payment now, or the buyer pay a slip."""
         call, session = session_of(self.standin, session_id)
         settle_delayed(call, session, fails=fails)
 

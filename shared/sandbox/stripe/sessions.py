@@ -12,7 +12,7 @@ from shared.sandbox.stripe.lists import page_of, where
 from shared.sandbox.stripe.params import PAGING, Fields, Json, Kind
 from shared.sandbox.stripe.people import SHIPPING, living_customer
 from shared.sandbox.stripe.store import snapshot
-from shared.sandbox.stripe.testcards import CURRENCY_OF
+from shared.sandbox.stripe.testcards import CURRENCY_OF, INSTRUCTIONS, NO_END
 
 SHORTEST, LONGEST = 30 * 60, 24 * 3600  # seconds ahead that expires_at may be (Stripe: sessions, expires_at)
 
@@ -255,7 +255,10 @@ def _expiry(call: Call) -> int:
 
 def _methods(params: Json, currency: str) -> list[str]:
     """What the buyer may pay with, of the methods we know. Raises StripeError 400 where none is left."""
-    offered = ["card", *(name for name, only in CURRENCY_OF.items() if only == currency)]
+    known = {**CURRENCY_OF, **INSTRUCTIONS}
+    offered = ["card", *(name for name, only in known.items() if only == currency)]
+    if "customer" not in params:
+        offered = [name for name in offered if name not in NO_END]
     allowed = params.get("payment_method_types") or params.get("allowed_payment_method_types") or offered
     excluded = params.get("excluded_payment_method_types") or []
     left = [name for name in offered if name in allowed and name not in excluded]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Outcome = Literal["paid", "declined", "delayed", "delayed_fails"]
+Outcome = Literal["paid", "declined", "delayed", "delayed_fails", "instructed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,18 @@ ACCOUNTS = {
 }
 
 CURRENCY_OF = {"sepa_debit": "eur", "bacs_debit": "gbp"}
-"""The delayed methods we know, and the one currency each takes."""
+"""The debits we know, and the one currency each takes."""
+
+INSTRUCTIONS = {
+    "boleto": "brl",
+    "customer_balance": "eur",
+    "konbini": "jpy",
+    "multibanco": "eur",
+    "oxxo": "mxn",
+}
+"""Methods that only tell the buyer how to pay, with a currency of each; they have no number."""
+NO_END = ("customer_balance",)
+"""Those that are waited for without end, and need a customer, whose balance they pay into."""
 
 TOKENS = {
     "tok_visa": "4242424242424242",
@@ -85,4 +96,6 @@ TOKENS = {
 
 def known_number(method: str, digits: str) -> TestNumber:
     """What this number of this payment method does. Raises KeyError for one that is no test number."""
+    if method in INSTRUCTIONS:
+        return TestNumber("instructed")
     return CARDS[digits] if method == "card" else ACCOUNTS[method][digits]

@@ -1,11 +1,11 @@
 """The evidence pack for a dispute: complete, only the page's own part, and readable in every script we sell in."""
 
 import json
-import logging
-import zlib
 from dataclasses import replace
+from io import BytesIO
 
 import pytest
+from pypdf import PdfReader
 from sqlalchemy import select, update
 
 from cart.office import evidence_pdf
@@ -18,7 +18,7 @@ from tests.functional.cart.test_disputes import tell
 from tests.shop import Shop, page_of
 from tests.support import Browser
 
-SCRIPTS = "Žižkov Τρίτη Пётр Đặng Ñandú ἀρχή"
+SCRIPTS = "Žižkov Τρίτη Пётр Đặng Ñandú ἀρχή 音楽会 서울 नमस्ते 🎭"
 
 
 async def staff(shop: Shop, slug: str = "hall") -> Browser:
@@ -79,26 +79,13 @@ def drawn(title: str) -> bytes:
     return evidence_pdf.render(pack | parts)
 
 
-def test_pdf_fonts(caplog: pytest.LogCaptureFixture) -> None:
-    """Pain "PDF fonts" (pretix 4340, 1484, open-event-server 9000): Latin, Greek and Cyrillic have their letters."""
-    with caplog.at_level(logging.WARNING):
-        body = drawn(SCRIPTS)
-    assert [record.getMessage() for record in caplog.records if "missing" in record.getMessage()] == []
-    streams = [part.split(b"endstream")[0].strip(b"\r\n") for part in body.split(b"stream\r\n")[1:]]
-    streams = streams or [part.split(b"endstream")[0].strip(b"\n") for part in body.split(b"stream\n")[1:]]
-    mapped = b"".join(_inflated(stream) for stream in streams)
-    for letter in set(SCRIPTS.replace(" ", "")):
-        assert f"{ord(letter):04X}".encode() in mapped.upper(), letter
+def test_pdf_fonts() -> None:
+    """Pain "PDF fonts" (pretix 4340, 1484, open-event-server 9000): every letter is there when it is read back."""
+    (page,) = PdfReader(BytesIO(drawn(SCRIPTS))).pages
+    assert page.extract_text().count(SCRIPTS) == 3, "of the seller, of the buyer and of the ticket"
 
 
-def _inflated(stream: bytes) -> bytes:
-    try:
-        return zlib.decompress(stream)
-    except zlib.error:
-        return stream
-
-
-@pytest.mark.parametrize("title", ["🎭 ночь", "音楽会", "مساء", "\u202e\x07", "", "x" * 3000, "नमस्ते"])
+@pytest.mark.parametrize("title", ["\u202e\x07", "", "x" * 3000, "\U00010380"])
 def test_letters_that_no_font_has_do_not_break_it(title: str) -> None:
     """A box in their place, never an error."""
     assert drawn(title).startswith(b"%PDF-")

@@ -8,6 +8,7 @@ import stripe
 
 from shared.sandbox.stripe.errors import StripeError
 from shared.sandbox.stripe.running import RunningStandin
+from shared.sandbox.stripe.testcards import INSTRUCTIONS
 from tests.unit.sandbox.annotations import CLASSES, assert_conforms, problems
 from tests.unit.sandbox.conftest import paid_session, wishes
 
@@ -179,3 +180,44 @@ async def test_what_turns_later_conforms(standin: RunningStandin, client: stripe
     (payout,) = standin.pay_out(everything=True)
     assert payout["amount"] == in_it
     assert {"dispute", "payout", "balance_transaction"} <= assert_all_conform(standin)
+
+
+@pytest.mark.parametrize(("slip", "currency"), INSTRUCTIONS.items())
+@pytest.mark.parametrize("fails", [False, True])
+async def test_slips_conform(
+    standin: RunningStandin, client: stripe.StripeClient, slip: str, currency: str, fails: bool
+) -> None:
+    """Complete while its intent waits for the buyer: it can't be expired nor cancelled any more; then paid, or not."""
+    customer = await client.v1.customers.create_async(params={"email": "mira@example.com"})
+    asked = wishes(customer=customer.id)
+    asked["line_items"][0]["price_data"]["currency"] = currency
+    session = await client.v1.checkout.sessions.create_async(params=asked)
+    await standin.pay(session.id, slip=slip)
+    told = await client.v1.checkout.sessions.retrieve_async(session.id, params={"expand": ["payment_intent"]})
+    assert isinstance(told.payment_intent, stripe.PaymentIntent)
+    assert (told.status, told.payment_status) == ("complete", "unpaid")
+    assert (told.payment_intent.status, told.payment_intent.latest_charge) == ("requires_action", None)
+    for refused in (
+        client.v1.checkout.sessions.expire_async(session.id),
+        client.v1.payment_intents.cancel_async(told.payment_intent.id),
+    ):
+        with pytest.raises(stripe.InvalidRequestError):
+            await refused
+    assert_all_conform(standin)
+    standin.finish_delayed(session.id, fails=fails)
+    intent = standin.find("payment_intent", told.payment_intent.id)
+    assert intent["status"] == ("requires_payment_method" if fails else "succeeded")
+    assert {"payment_intent", "charge", "payment_method"} <= assert_all_conform(standin)
+
+
+async def test_a_wrong_account_at_a_bank_is_a_wrong_request(
+    standin: RunningStandin, client: stripe.StripeClient
+) -> None:
+    """Stripe: only what is wrong with a card is a `card_error`."""
+    session = await client.v1.checkout.sessions.create_async(params=wishes())
+    with pytest.raises(StripeError) as refused:
+        await standin.pay(session.id, iban="AT00")
+    assert (refused.value.status, refused.value.kind) == (400, "invalid_request_error")
+    with pytest.raises(StripeError) as refused:
+        await standin.pay(session.id, "1234")
+    assert (refused.value.status, refused.value.kind) == (402, "card_error")

@@ -81,7 +81,10 @@ async def test_a_delayed_method_completes_unpaid_and_settles_by_the_clock(
 
 @pytest.mark.parametrize(
     "limits",
-    [{"allowed_payment_method_types": ["card"]}, {"excluded_payment_method_types": ["sepa_debit"]}],
+    [
+        {"allowed_payment_method_types": ["card"]},
+        {"excluded_payment_method_types": ["sepa_debit", "multibanco"]},
+    ],
 )
 async def test_delayed_methods_can_be_kept_out(
     standin: RunningStandin, client: stripe.StripeClient, limits: dict[str, Any]
