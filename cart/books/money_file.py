@@ -39,7 +39,7 @@ async def _batches(
 def _cells(row: Row, time_zone: str) -> Sequence[object]:
     return (
         as_time(row.at, time_zone),
-        MONEY_WORDS[row.kind],
+        MONEY_WORDS[MoneyKind(row.kind)],
         row.order_number or "",
         row.email or "",
         row.reference,

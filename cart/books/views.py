@@ -102,7 +102,8 @@ class Row:
 
     id: UUID
     at: datetime
-    kind: MoneyKind
+    kind: str
+    """A MoneyKind."""
     amount: int
     currency: str
     order_id: UUID | None
@@ -110,6 +111,21 @@ class Row:
     email: str | None
     reference: str
     """Stripe's txn_…, or pi_… of a payment."""
+
+
+# columns, not rows of the table: a file has a million of them, and each is a third of the work
+_ROW = (
+    LedgerTransfer.id,
+    LedgerTransfer.at,
+    KIND,
+    EFFECT,
+    LedgerTransfer.currency,
+    LedgerTransfer.order_id,
+    Order.number,
+    Order.email,
+    func.coalesce(LedgerTransfer.balance_transaction, func.split_part(LedgerTransfer.ref, ":", 1)),
+)
+"""In the order of Row's fields."""
 
 
 async def account_sums(session: AsyncSession) -> dict[tuple[str, str, str], int]:
@@ -216,28 +232,14 @@ async def rows_of_page(
         place = tuple_(LedgerTransfer.at, LedgerTransfer.id)
         chosen = and_(chosen, place < tuple_(literal(after.at), literal(after.id)))
     query = (
-        select(LedgerTransfer, KIND, EFFECT, Order.number, Order.email)
+        select(*_ROW)
         .outerjoin(Order, Order.id == LedgerTransfer.order_id)
         .where(chosen)
         .order_by(LedgerTransfer.at.desc(), LedgerTransfer.id.desc())
         .offset(offset)
         .limit(limit)
     )
-    return [_row(*found) for found in await session.execute(query)]
-
-
-def _row(transfer: LedgerTransfer, kind: str, amount: int, number: str | None, email: str | None) -> Row:
-    return Row(
-        id=transfer.id,
-        at=transfer.at,
-        kind=MoneyKind(kind),
-        amount=amount,
-        currency=transfer.currency,
-        order_id=transfer.order_id,
-        order_number=number,
-        email=email,
-        reference=transfer.balance_transaction or transfer.ref.partition(":")[0],
-    )
+    return [Row(*found) for found in await session.execute(query)]
 
 
 async def months_of_page(session: AsyncSession, page: PageDTO) -> Sequence[datetime]:

@@ -10,7 +10,7 @@ import click
 from tests.bench.claims import claims
 from tests.bench.figures import FULL, QUICK, Figure
 from tests.bench.house import house
-from tests.bench.measures import all_figures
+from tests.bench.measures import all_figures, file_alone
 
 WORDS = {True: "met", False: "MISSED", None: ""}
 
@@ -18,9 +18,11 @@ WORDS = {True: "met", False: "MISSED", None: ""}
 @click.command()
 @click.option("--quick", is_flag=True, help="Half a minute, for a first look; figures vary more.")
 @click.option("--claims", "only_claims", is_flag=True, help="Only the claims of tickets.")
-def main(quick: bool, only_claims: bool) -> None:
+@click.option("--files", "only_files", is_flag=True, help="Only the large file.")
+def main(quick: bool, only_claims: bool, only_files: bool) -> None:
     """Measure pages, purchases, a rush and claims on a shop of its own."""
     figures, scale = claims if only_claims else all_figures, QUICK if quick else FULL
+    figures = file_alone if only_files else figures
     started = time.monotonic()
     click.echo(f"{os.cpu_count()} CPUs, Python {platform.python_version()}, Quart {version('quart')}")
     with house() as running:

@@ -10,9 +10,12 @@ class Scale:
     rounds: int
     seconds: float
     purchases: int
+    lines: int
+    """Of the file that is taken."""
 
 
-QUICK, FULL = Scale(rounds=1, seconds=1.0, purchases=100), Scale(rounds=5, seconds=3.0, purchases=600)
+QUICK = Scale(rounds=1, seconds=1.0, purchases=100, lines=50_000)
+FULL = Scale(rounds=5, seconds=3.0, purchases=600, lines=1_000_000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from urllib.request import urlopen
 
 from tests.bench.claims import claims
 from tests.bench.figures import Figure, Scale
+from tests.bench.files import files
 from tests.bench.house import CONCERT, HOST, RUSH, RUSH_TICKETS, House, cpu_seconds
 from tests.bench.load import ask
 
@@ -145,10 +146,15 @@ def rush(house: House) -> Iterator[Figure]:
 
 def memory(house: House) -> Iterator[Figure]:
     """Resident memory after all that."""
-    for name, aim in (("shop", 150), ("worker", None)):
-        size = house.processes[name].memory_info().rss / 1e6
-        met = None if aim is None else size < aim
-        yield Figure(f"memory of the {name}", f"{size:.0f} MB", f"< {aim} MB" if aim else "", met)
+    yield from memory_of(house, "shop", 150)
+    yield from memory_of(house, "worker", None)
+
+
+def memory_of(house: House, name: str, aim: int | None) -> Iterator[Figure]:
+    """Resident memory of one part; `aim` in MB."""
+    size = house.processes[name].memory_info().rss / 1e6
+    met = None if aim is None else size < aim
+    yield Figure(f"memory of the {name}", f"{size:.0f} MB", f"< {aim} MB" if aim else "", met)
 
 
 def sell(house: House, href: str, buyers: list[str], *, at_once: int) -> dict[str, float | list[float]]:
@@ -179,6 +185,13 @@ def wait_until_quiet(house: House) -> None:
         time.sleep(0.1)
 
 
+def file_alone(house: House, scale: Scale) -> Iterator[Figure]:
+    """The large file on a shop that does nothing else."""
+    yield from first_page(house)
+    yield from files(house, scale)
+    yield from memory_of(house, "shop", None)
+
+
 def all_figures(house: House, scale: Scale) -> Iterator[Figure]:
     """Every line, in the order in which they are measured."""
     yield from first_page(house)
@@ -189,6 +202,7 @@ def all_figures(house: House, scale: Scale) -> Iterator[Figure]:
         lambda: statements(house),
         lambda: purchases(house, scale),
         lambda: rush(house),
+        lambda: files(house, scale),
         lambda: memory(house),
         lambda: claims(house, scale),
     )

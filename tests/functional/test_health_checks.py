@@ -232,8 +232,11 @@ async def test_checked_at_the_start_then_hourly_and_sooner_while_it_fails(
     assert len(asked) == 5
 
 
-async def test_what_was_found_becomes_facts(shop: Shop, clock: ManualClock) -> None:
+async def test_what_was_found_becomes_facts(
+    shop: Shop, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Not yet, well, bad, old: each in words; a clock half a minute off is not yet an alarm."""
+    monkeypatch.setattr(checks, "CONNECTION_RETRIES", 0)  # they take seconds
     sweep = shop.app.sweeps["checks"]
     assert {level for _, level in await checked(shop)} == {Level.WARN}
     shop.payments.endpoints = [endpoint("http://shop.test/webhooks/stripe")]

@@ -29,8 +29,8 @@ async def sweep(world: World, *, minutes: float) -> int:
 
 
 async def test_an_idle_shop_is_quiet(world: World) -> None:
-    """Two hours without a sign: a look every twelve minutes, 3,600 a month in place of 172,800."""
-    assert await sweep(world, minutes=120) == 10
+    """Without a sign a look every twelve minutes: 3,600 a month in place of 172,800."""
+    assert await sweep(world, minutes=30) == 3
 
 
 async def test_a_sale_is_booked_soon(world: World) -> None:
