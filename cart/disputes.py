@@ -124,6 +124,8 @@ async def _tell(
     amount = str(Money(dispute.amount, dispute.currency))
     if dispute.closed_at is not None:
         title, words = f"Dispute over {amount} {OUTCOMES[dispute.status]}", CLOSED_WORDS[dispute.status]
+        if dispute.status == "prevented" and dispute.is_given_away:
+            words = RESOLVED_WORDS
         key = f"dispute_closed:{dispute.dispute_id}"
         if was_decided:
             key = f"{key}:{dispute.status}:{dispute.withdrawn}"
@@ -154,6 +156,10 @@ OUTCOMES = {
     "warning_closed": "closed",
     "prevented": "prevented",
 }
+RESOLVED_WORDS = (
+    "It was settled before it became a dispute, by giving the money to the buyer. The tickets stay blocked; cancel"
+    " them to free their places."
+)
 CLOSED_WORDS = {
     "won": "The bank gives the money back, and the tickets are valid again.",
     "lost": "The bank has given the money to the buyer. The tickets stay blocked; cancel them to free their places.",

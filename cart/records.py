@@ -8,12 +8,24 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Numeric, UniqueConstraint, text
+from sqlalchemy import (
+    CheckConstraint,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    Numeric,
+    UniqueConstraint,
+    and_,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.database import Base, Minor, currency_type
 from shared.ids import new_id
+
+GIVEN_AWAY = ("lost", "prevented")
+"""How a dispute ends whose money, if any was taken, is the buyer's: decided, or settled before it was one."""
 
 
 class Dispute(Base):
@@ -44,10 +56,20 @@ class Dispute(Base):
 
     __table_args__ = (UniqueConstraint("stripe_account", "dispute_id"),)
 
+    @property
+    def is_given_away(self) -> bool:
+        """Whether the buyer has the money for good."""
+        return self.status in GIVEN_AWAY and self.withdrawn > 0
+
     def given_since(self, moment: datetime) -> int:
         """What the bank has given the buyer for good since then, in minor units; nothing unless it was lost."""
-        lost = self.status == "lost" and self.withdrawn > 0
-        return self.amount if lost and self.closed_at and self.closed_at >= moment else 0
+        late = self.closed_at is not None and self.closed_at >= moment
+        return self.amount if late and self.is_given_away else 0
+
+
+def given_away() -> ColumnElement[bool]:
+    """The same as a condition on disputes."""
+    return and_(Dispute.status.in_(GIVEN_AWAY), Dispute.withdrawn > 0)
 
 
 class StripeAccount(Base):

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, case, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart.models import Order, Refund, RefundLine
-from cart.records import Dispute
+from cart.records import Dispute, given_away
 from cart.refunds.owing import BOUGHT_NOTHING, COUNTS
 from shared.contracts.states import OrderStanding, OrderState
 
@@ -28,7 +28,7 @@ class Gone:
 
 def gone(page_id: UUID | None, amount: ColumnElement[int]) -> Gone:
     """The same for one page's part of each order (None = the whole order), which came to `amount`."""
-    given, taken, lost = _given(page_id, amount), _taken(amount), _taken(amount, Dispute.status == "lost")
+    given, taken, lost = _given(page_id, amount), _taken(amount), _taken(amount, given_away())
     undecided = exists().where(Dispute.order_id == Order.id, Dispute.closed_at.is_(None))
     standing = case(
         (Order.state != OrderState.PAID, Order.state),

@@ -96,7 +96,7 @@ DISPUTE_STATES = {
     "under_review": "The bank has taken the money for now and looks at your answer.",
     "won": "Won: the bank has given the money back.",
     "lost": "Lost: the bank has given the money to the buyer. The tickets stay blocked; cancel them to free places.",
-    "prevented": "Settled before the bank took the money.",
+    "prevented": "Settled before it became a dispute; what was taken for it is the buyer’s.",
     "appeal_needs_response": "The decision is appealed, and the bank waits for an answer.",
     "appeal_under_review": "The decision is appealed, and the bank looks at your answer.",
 }

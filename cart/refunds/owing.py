@@ -13,7 +13,7 @@ from sqlalchemy import exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cart.models import Order, OrderLine, Payment, Refund, RefundLine
-from cart.records import Dispute
+from cart.records import Dispute, given_away
 from shared import audit
 from shared.contracts.facts import RefundFacts
 from shared.contracts.states import OrderState
@@ -94,7 +94,7 @@ async def left_of_payment(session: AsyncSession, payment: Payment) -> int:
     """What can still go back of a payment, in minor units: neither refunded nor taken by a dispute that was lost."""
     given = select(func.coalesce(func.sum(Refund.amount), 0)).where(Refund.payment_id == payment.id, COUNTS)
     lost = select(func.coalesce(func.sum(Dispute.amount), 0)).where(
-        Dispute.payment_id == payment.id, Dispute.status == "lost", Dispute.withdrawn > 0
+        Dispute.payment_id == payment.id, given_away()
     )
     gone = await session.scalar(select(given.scalar_subquery() + lost.scalar_subquery()))
     return max(0, payment.amount - int(gone or 0))

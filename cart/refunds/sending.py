@@ -126,7 +126,7 @@ async def _refused_as_disputed(session: AsyncSession, refund: Refund, *, now: da
         await owing.move(session, refund, "waiting_dispute", now=now)
     elif given := sum(one.given_since(refund.created_at) for one in disputes):
         await owing.withdraw_part(session, refund, min(refund.amount, given), now=now)
-    elif any(one.status == "lost" for one in disputes):
+    elif any(one.is_given_away for one in disputes):
         await owing.move(session, refund, "failed", now=now)
 
 

@@ -15,6 +15,8 @@ from cart.books import keeping
 from cart.overdue import end_overdue
 from cart.reconcile.run import reconcile
 from cart.records import Dispute, Payout
+from cart.refunds.by_line import refund_items
+from cart.refunds.owing import RefundReason
 from cart.till import Till
 from shared.contracts.states import OrderState
 from shared.payment_methods import SLOWEST
@@ -168,6 +170,29 @@ async def test_a_dispute_that_was_prevented(road: Road, till: Till, *, resolved:
     assert (row.status, row.withdrawn) == ("prevented", 2500 if resolved else 0)
     assert row.closed_at is not None
     assert await blocked(road, order_id) is resolved
+    await books_balance(road, till)
+
+
+@pytest.mark.parametrize("heard_first", [False, True])
+async def test_a_refund_of_what_was_settled_before_it_became_a_dispute(
+    road: Road, till: Till, *, heard_first: bool
+) -> None:
+    """Owed when the buyer got the money from the network: not owed any more, rather than tried for ever (spec: H2)."""
+    order_id, session_id = await paid(road)
+    async with road.world.sessions.begin() as session:
+        tickets = await road.world.calendar.get_tickets_for_order(session, order_id)
+        await refund_items(
+            session, till, order_id=order_id, item_ids=[one.id for one in tickets], page_id=None, actor="user:x",
+            reason=RefundReason.ORGANIZER, now=road.world.clock.now(),
+        )  # fmt: skip
+    road.world.clock.advance(seconds=5)
+    road.standin.set_clock(road.world.clock.now())
+    road.standin.prevent_dispute(session_id, resolved=True)
+    if heard_first:
+        await hear(road, "charge.dispute.closed")
+    await look(road, till)
+    await hear(road, "charge.dispute.closed")
+    assert [one.state for one in await road.world.refunds()] == ["withdrawn"]
     await books_balance(road, till)
 
 
