@@ -11,11 +11,20 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from cart.books.cost import cost_of_cancelling
 from cart.buy_now import buy_now
 from cart.models import Order, OrderLine, Refund, RefundLine
+from cart.office.asked import asked_of_page
 from cart.refunds.owing import COUNTS
 from cart.sold import sold_items
 from cart.summary import summary_of_tickets
 from cart.till import Till
-from shared.contracts.dtos import CancelCostDTO, CartSummaryDTO, EntrySalesDTO, HoldDTO, SoldDTO
+from shared.contracts.dtos import (
+    CancelCostDTO,
+    CartSummaryDTO,
+    DecisionDTO,
+    EntrySalesDTO,
+    HoldDTO,
+    PageDTO,
+    SoldDTO,
+)
 from shared.contracts.states import OrderState
 from shared.database import Sessions
 from shared.services import Services
@@ -38,13 +47,16 @@ class SqlCartService:
         """The number on the cart's badge."""
         return await self._services.calendar.pending_count(session, user_id=user_id)
 
-    async def entry_sales(self, session: AsyncSession, *, page_id: UUID) -> Mapping[UUID, EntrySalesDTO]:
-        """Revenue (minor units, gross), what of it was refunded, and number of paid orders per entry of a page."""
+    async def entry_sales(
+        self, session: AsyncSession, *, page_id: UUID, since: datetime
+    ) -> Mapping[UUID, EntrySalesDTO]:
+        """Revenue (minor units, gross), what of it was refunded, orders and recent tickets per entry of a page."""
         rows = await session.execute(
             select(
                 OrderLine.entry_id,
                 func.sum(OrderLine.amount).label("revenue"),
                 func.count(OrderLine.order_id.distinct()).label("orders"),
+                func.sum(OrderLine.quantity).filter(Order.closed_at >= since).label("recent"),
             )
             .join(Order, Order.id == OrderLine.order_id)
             .where(
@@ -55,7 +67,11 @@ class SqlCartService:
         refunded = await self._refunded(session, page_id)
         return {
             row.entry_id: EntrySalesDTO(
-                row.entry_id, int(row.revenue), row.orders, refunded.get(row.entry_id, 0)
+                row.entry_id,
+                int(row.revenue),
+                row.orders,
+                refunded.get(row.entry_id, 0),
+                int(row.recent or 0),
             )
             for row in rows
         }
@@ -69,6 +85,10 @@ class SqlCartService:
             .group_by(OrderLine.entry_id)
         )
         return {entry_id: int(amount) for entry_id, amount in rows if entry_id is not None}
+
+    async def decisions(self, session: AsyncSession, *, page: PageDTO) -> list[DecisionDTO]:
+        """See CartService."""
+        return await asked_of_page(session, page)
 
     async def cost_of_cancelling(
         self, session: AsyncSession, *, page_id: UUID, entry_id: UUID

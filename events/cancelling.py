@@ -11,11 +11,11 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from events.models import Entry, Ticket
-from events.office import EntryRow, entries_of_page, page_and_role
+from events.office import EntryRow, entry_of_seller
 from shared import audit
 from shared.contracts.dtos import PageDTO
 from shared.contracts.states import OPENING_STATES, EntryState, PageRole
-from shared.errors import Conflict, Forbidden, Invalid, NotFound
+from shared.errors import Conflict, Forbidden, Invalid
 from shared.jobs import nudge
 from shared.typed import compared
 
@@ -59,18 +59,17 @@ UPDATE pools SET closed = true FROM locked WHERE pools.id = locked.id
 
 
 async def entry_of_owner(
-    session: AsyncSession, *, user_id: UUID, page_slug: str, slug: str
+    session: AsyncSession, *, user_id: UUID, page_slug: str, slug: str, now: datetime
 ) -> tuple[PageDTO, EntryRow]:
     """A page and an entry of it with its numbers, for an owner of the page.
 
     Raises NotFound where the user does not see the page's sales or there is no such entry, OwnersOnly for its staff.
     """
-    page, role = await page_and_role(session, user_id=user_id, slug=page_slug)
+    page, role, entry = await entry_of_seller(
+        session, user_id=user_id, page_slug=page_slug, slug=slug, now=now
+    )
     if role is not PageRole.OWNER:
         raise OwnersOnly
-    entry = next((row for row in await entries_of_page(session, page_id=page.id) if row.slug == slug), None)
-    if entry is None:
-        raise NotFound
     return page, entry
 
 
@@ -84,7 +83,7 @@ async def orders_with(session: AsyncSession, entry_id: UUID) -> int:
 
 def check_title(entry: EntryRow, typed: str) -> None:
     """Raise NotTheTitle unless the entry's title was typed; capitals and spaces are not counted."""
-    if _plain(typed) != _plain(entry.title):
+    if _plain(typed) != _plain(entry.view.title):
         raise NotTheTitle
 
 

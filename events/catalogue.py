@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, Select, and_, func, select
 from sqlalchemy import text as sql
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from events.models import Entry, Page, Ticket, TicketType
 from events.offers import ENTRY_POOL, OFFER_COLUMNS, TYPE_POOL, Offer
@@ -79,6 +81,12 @@ class Catalogue:
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
         return _snapshot(rows)
+
+
+async def entries_of_page(session: AsyncSession, page_id: UUID) -> tuple[EntryView, ...]:
+    """All entries of a page, soonest first, drafts and past ones too; read now, for the office."""
+    rows = (await session.execute(_query().where(Page.id == page_id))).all()
+    return _snapshot(rows).entries
 
 
 _PAGE = (

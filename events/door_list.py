@@ -4,10 +4,11 @@ Taken before the evening, on any device or on paper: what a QR code shows is loo
 """
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from events.models import Entry, Ticket, TicketType
@@ -20,19 +21,58 @@ from shared.errors import NotFound
 from shared.identity.models import User
 
 COLUMNS = ("Code", "Ticket", "Buyer")
+STILL_SHOWN = timedelta(hours=12)
+"""After its end: a door that is late to count still finds its list."""
 
 
 async def entry_of_member(
     session: AsyncSession, *, user_id: UUID, page_slug: str, slug: str
 ) -> tuple[PageDTO, Entry]:
     """A page and an entry of it, for whoever works there, the door included. Raises NotFound for anybody else."""
+    page = await _page_of_member(session, user_id=user_id, slug=page_slug)
+    entry = await session.scalar(select(Entry).where(Entry.page_id == page.id, Entry.slug == slug))
+    if entry is None:
+        raise NotFound
+    return page, entry
+
+
+@dataclass(frozen=True, slots=True)
+class DoorRow:
+    """An evening as its door sees it."""
+
+    entry: Entry
+    expected: int
+    """Tickets that open the door, those that are in already too."""
+    inside: int
+
+
+async def evenings(
+    session: AsyncSession, *, user_id: UUID, page_slug: str, now: datetime
+) -> tuple[PageDTO, list[DoorRow]]:
+    """A page and its events that take place and are not long over, soonest first; for whoever works there.
+
+    Raises NotFound for anybody else.
+    """
+    page = await _page_of_member(session, user_id=user_id, slug=page_slug)
+    opens = and_(Ticket.entry_id == Entry.id, Ticket.state.in_(OPENING_STATES), ~Ticket.blocked)
+    rows = await session.execute(
+        select(Entry, func.count(Ticket.id), func.count(Ticket.checked_in_at))
+        .outerjoin(Ticket, opens)
+        .where(
+            Entry.page_id == page.id, Entry.state == EntryState.CONFIRMED, Entry.ends_at > now - STILL_SHOWN
+        )
+        .group_by(Entry.id)
+        .order_by(Entry.starts_at, Entry.id)
+    )
+    return page, [DoorRow(*row) for row in rows]
+
+
+async def _page_of_member(session: AsyncSession, *, user_id: UUID, slug: str) -> PageDTO:
     pages = await pages_of_member(session, user_id=user_id)
-    page = next((page for page, _ in pages if page.slug == page_slug), None)
-    if page is not None:
-        entry = await session.scalar(select(Entry).where(Entry.page_id == page.id, Entry.slug == slug))
-        if entry is not None:
-            return page, entry
-    raise NotFound
+    page = next((page for page, _ in pages if page.slug == slug), None)
+    if page is None:
+        raise NotFound
+    return page
 
 
 def door_file(sessions: Sessions, entry: Entry, time_zone: str) -> AsyncIterator[bytes]:

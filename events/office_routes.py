@@ -1,4 +1,4 @@
-"""The organizer's first look: their pages, and the entries of one with their sales. Anything else is 404."""
+"""The organizer's pages of events: their start, a page's entries, one entry; and the door's. Anything else is 404."""
 
 from zoneinfo import ZoneInfo
 
@@ -7,47 +7,77 @@ from quart.typing import ResponseReturnValue
 
 from events import moving
 from events.cancelling import cancel_entry, check_title, entry_of_owner, orders_with
-from events.door_list import door_file, entry_of_member
-from events.office import entries_of_page, page_and_role, pages_of_seller
+from events.door_list import door_file, entry_of_member, evenings
+from events.office import Overview, entries_of_page, entry_of_seller, midnight, page_and_role
+from events.queries import pages_of_member
 from events.routes import blueprint, catalogue
-from shared.contracts.dtos import Occasion
-from shared.contracts.states import EntryState, PageRole
+from shared.contracts.dtos import Occasion, PageDTO
+from shared.contracts.states import SELLING_ROLES, PageRole
 from shared.csv_file import CONTENT_TYPE, as_download
 from shared.errors import AppError, Conflict, Invalid
 from shared.identity.guard import require_user
 from shared.web import db_session, now, see_other, shop, streamed
 
-ENTRY_WORDS = {EntryState.DRAFT: "Draft", EntryState.CONFIRMED: "On sale", EntryState.CANCELLED: "Cancelled"}
-
 
 @blueprint.get("/organizer")
 async def organizer() -> ResponseReturnValue:
-    """The pages this user sells on."""
+    """Where an organizer starts: what needs a decision, then each page in numbers; the door's people find theirs."""
     user = await require_user()
-    pages = await pages_of_seller(db_session(), user_id=user.id)
-    return await render_template("events/organizer.html", pages=pages)
+    members = await pages_of_member(db_session(), user_id=user.id)
+    pages = [await _overview(page) for page, role in members if role in SELLING_ROLES]
+    return await render_template(
+        "events/organizer.html",
+        pages=pages,
+        doors=[page for page, role in members if role is PageRole.DOOR],
+        decisions=[one for page in pages for one in page.decisions],
+        now=now(),
+    )
+
+
+async def _overview(page: PageDTO) -> Overview:
+    session, cart = db_session(), shop().services.cart
+    return Overview(
+        page,
+        await entries_of_page(session, page_id=page.id, now=now()),
+        await cart.entry_sales(session, page_id=page.id, since=midnight(now(), page.time_zone)),
+        await cart.decisions(session, page=page),
+    )
 
 
 @blueprint.get("/organizer/<page>")
 async def organizer_page(page: str) -> ResponseReturnValue:
-    """A page's entries: capacity, in carts, reserved, confirmed, checked in, revenue, refunds."""
+    """A page's entries: how each stands, how many are sold of how many, and what it has brought."""
+    user = await require_user()
+    shown, _ = await page_and_role(db_session(), user_id=user.id, slug=page)
+    return await render_template(
+        "events/organizer_page.html", page=shown, overview=await _overview(shown), now=now()
+    )
+
+
+@blueprint.get("/organizer/<page>/entries/<entry>")
+async def organizer_entry(page: str, entry: str) -> ResponseReturnValue:
+    """One entry: its types with what is sold, held and free, and what can be done about it."""
     user = await require_user()
     session = db_session()
-    shown, role = await page_and_role(session, user_id=user.id, slug=page)
-    sales = await shop().services.cart.entry_sales(session, page_id=shown.id)
-    rows = await entries_of_page(session, page_id=shown.id)
-    revenue = {row.id: sales[row.id].revenue_minor if row.id in sales else 0 for row in rows}
-    refunded = {row.id: sales[row.id].refunded_minor if row.id in sales else 0 for row in rows}
-    return await render_template(
-        "events/organizer_page.html",
-        page=shown,
-        rows=rows,
-        revenue=revenue,
-        refunded=refunded,
-        state_words=ENTRY_WORDS,
-        may_cancel=role is PageRole.OWNER,
-        now=now(),
+    shown, role, row = await entry_of_seller(session, user_id=user.id, page_slug=page, slug=entry, now=now())
+    sales = await shop().services.cart.entry_sales(
+        session, page_id=shown.id, since=midnight(now(), shown.time_zone)
     )
+    return await render_template(
+        "events/organizer_entry.html",
+        page=shown,
+        row=row,
+        sales=sales.get(row.view.id),
+        may_cancel=role is PageRole.OWNER,
+    )
+
+
+@blueprint.get("/organizer/<page>/door")
+async def door(page: str) -> ResponseReturnValue:
+    """What whoever stands at the door needs: the evenings that come, each with its list."""
+    user = await require_user()
+    shown, rows = await evenings(db_session(), user_id=user.id, page_slug=page, now=now())
+    return await render_template("events/door.html", page=shown, rows=rows)
 
 
 @blueprint.get("/organizer/<page>/entries/<entry>/door-list.csv")
@@ -70,18 +100,18 @@ async def cancel(page: str, entry: str) -> ResponseReturnValue:
     """Cancel an event whose title was typed; once more changes nothing."""
     user = await require_user()
     session = db_session()
-    shown, row = await entry_of_owner(session, user_id=user.id, page_slug=page, slug=entry)
+    shown, row = await entry_of_owner(session, user_id=user.id, page_slug=page, slug=entry, now=now())
     typed = (await request.form).get("title", "")
     try:
         check_title(row, typed)
     except Invalid as error:
         return await _show_cancel(page, entry, status=error.status, typed=typed, problem=error.message)
-    done = await cancel_entry(session, entry_id=row.id, actor=f"user:{user.id}", now=now())
+    done = await cancel_entry(session, entry_id=row.view.id, actor=f"user:{user.id}", now=now())
     catalogue().forget()
     await flash(
-        f"{row.title} is cancelled. What was paid for it goes back to its buyers now."
+        f"{row.view.title} is cancelled. What was paid for it goes back to its buyers now."
         if done
-        else f"{row.title} was cancelled already.",
+        else f"{row.view.title} was cancelled already.",
         "ok",
     )
     return see_other(f"/organizer/{shown.slug}")
@@ -92,16 +122,16 @@ async def _show_cancel(
 ) -> tuple[str, int]:
     user = await require_user()
     session = db_session()
-    shown, row = await entry_of_owner(session, user_id=user.id, page_slug=page, slug=entry)
+    shown, row = await entry_of_owner(session, user_id=user.id, page_slug=page, slug=entry, now=now())
     body = await render_template(
         "events/cancel.html",
         page=shown,
-        entry=row,
-        orders=await orders_with(session, row.id),
-        cost=await shop().services.cart.cost_of_cancelling(session, page_id=shown.id, entry_id=row.id),
+        row=row,
+        entry=row.view,
+        orders=await orders_with(session, row.view.id),
+        cost=await shop().services.cart.cost_of_cancelling(session, page_id=shown.id, entry_id=row.view.id),
         typed=typed,
         problem=problem,
-        now=now(),
     )
     return body, status
 

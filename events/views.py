@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from events.offers import Offer, SaleState
+from shared.contracts.states import EntryState
 
 FEW = 10  # from here on a buyer is told how many are left
 
@@ -65,7 +66,8 @@ class EntryView:
 class Stand:
     """How the sale of a type or of an entry stands.
 
-    `kind`: on_sale | few_left | may_come_free | sold_out | not_yet | over | closed. `releasable`: a hold on the entry
+    `kind`: on_sale | few_left | may_come_free | sold_out | not_yet | over | closed, and of an entry draft | cancelled |
+    past. `releasable`: a hold on the entry
     has lapsed, and whoever claims next releases it; so it can be chosen although none is left.
     """
 
@@ -106,7 +108,11 @@ def _places(offer: Offer) -> int:
 
 
 def stand_of_entry(entry: EntryView, now: datetime) -> Stand:
-    """How the sale of an entry stands: the best of its types, their numbers together."""
+    """How an entry stands, for shop and office alike: the best of its types, their numbers together."""
+    if entry.state != EntryState.CONFIRMED:
+        return Stand(entry.state)
+    if now >= entry.ends_at:
+        return Stand("past")
     stands = [stand_of_type(entry, kind, now) for kind in entry.types]
     for kind in ("on_sale", "few_left", "may_come_free", "sold_out", "not_yet", "over"):
         alike = [stand for stand in stands if stand.kind == kind]

@@ -10,6 +10,7 @@ from quart_rate_limiter import rate_limit
 from cart import words
 from cart.books.views import MONEY_WORDS, money_of_order
 from cart.office import orders
+from cart.office.asked import asked_of_page
 from cart.office.evidence import evidence
 from cart.office.evidence_pdf import render as draw
 from cart.office.numbers import by_number
@@ -65,7 +66,7 @@ async def organizer_orders(page: str) -> ResponseReturnValue:
         search=search,
         state=state,
         states=STANDINGS,
-        decisions=await decisions.open_decisions(session, page_id=shown.id),
+        decisions=await asked_of_page(session, shown),
         words=words,
     )
 

@@ -7,10 +7,10 @@ from quart.typing import ResponseReturnValue
 from quart_rate_limiter import rate_limit
 
 from cart import overdue, words
+from cart.office.asked import asked_of_operator
 from cart.office.routes import carry_out_decision
 from cart.operator import checks, views
 from cart.operator.views import Show
-from cart.refunds import decisions
 from cart.routes import REFUND_LIMIT, REFUND_PERIOD, blueprint, till
 from shared.contracts.payment_errors import (
     PaymentsRefused,
@@ -67,7 +67,7 @@ async def operator_refunds() -> ResponseReturnValue:
     return await render_template(
         "operator/refunds.html",
         rows=rows,
-        decisions=await decisions.open_decisions(db_session()),
+        decisions=await asked_of_operator(db_session()),
         words=words,
         now=now(),
     )

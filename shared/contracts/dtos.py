@@ -294,6 +294,17 @@ class EntrySalesDTO:
     orders: int
     refunded_minor: int = 0
     """What of that was given back, or is about to be."""
+    sold_since: int = 0
+    """How many tickets of it were paid for since the moment that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionDTO:
+    """What of an order's money waits for a person of its page: a sentence, and where it is decided."""
+
+    words: str
+    order_number: str
+    href: str
 
 
 @dataclass(frozen=True, slots=True)

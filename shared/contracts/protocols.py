@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared.contracts.dtos import (
     CancelCostDTO,
     CartSummaryDTO,
+    DecisionDTO,
     EntrySalesDTO,
     HoldDTO,
     PageDTO,
@@ -210,8 +211,13 @@ class CartService(Protocol):
     async def badge_count(self, session: AsyncSession, *, user_id: UUID) -> int:
         """The number on the cart's badge, in as few statements as there are kinds."""
 
-    async def entry_sales(self, session: AsyncSession, *, page_id: UUID) -> Mapping[UUID, EntrySalesDTO]:
-        """Revenue and paid orders per entry of a page."""
+    async def entry_sales(
+        self, session: AsyncSession, *, page_id: UUID, since: datetime
+    ) -> Mapping[UUID, EntrySalesDTO]:
+        """Revenue, paid orders, and tickets sold since then, per entry of a page."""
+
+    async def decisions(self, session: AsyncSession, *, page: PageDTO) -> list[DecisionDTO]:
+        """What of the page's orders waits for a person, oldest first."""
 
     async def cost_of_cancelling(
         self, session: AsyncSession, *, page_id: UUID, entry_id: UUID

@@ -7,7 +7,15 @@ from uuid import UUID, uuid5
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.contracts.dtos import CancelCostDTO, CartSummaryDTO, EntrySalesDTO, HoldDTO, SoldDTO
+from shared.contracts.dtos import (
+    CancelCostDTO,
+    CartSummaryDTO,
+    DecisionDTO,
+    EntrySalesDTO,
+    HoldDTO,
+    PageDTO,
+    SoldDTO,
+)
 from shared.database import Sessions
 
 
@@ -24,6 +32,8 @@ class StubCartService:
     bought: dict[tuple[UUID, str], dict[UUID, int]] = field(default_factory=dict)
     """What was bought at once, by user and form."""
 
+    to_decide: dict[UUID, list[DecisionDTO]] = field(default_factory=dict)
+    """By page."""
     sold: dict[UUID, dict[UUID, SoldDTO]] = field(default_factory=dict)
     """By order and item."""
 
@@ -35,9 +45,15 @@ class StubCartService:
         """See CartService."""
         return (await self.cart_summary(session, user_id=user_id)).count
 
-    async def entry_sales(self, _session: AsyncSession, *, page_id: UUID) -> Mapping[UUID, EntrySalesDTO]:
+    async def entry_sales(
+        self, _session: AsyncSession, *, page_id: UUID, since: datetime
+    ) -> Mapping[UUID, EntrySalesDTO]:
         """See CartService."""
         return self.sales.get(page_id, {})
+
+    async def decisions(self, _session: AsyncSession, *, page: PageDTO) -> list[DecisionDTO]:
+        """See CartService."""
+        return self.to_decide.get(page.id, [])
 
     async def cost_of_cancelling(
         self, _session: AsyncSession, *, page_id: UUID, entry_id: UUID

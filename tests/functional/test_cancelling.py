@@ -20,7 +20,8 @@ from shared.money import format_minor
 from tests.shop import Shop, all_rows, page_of
 from tests.support import Browser
 
-CANCEL = "/organizer/hall/entries/concert/cancel"
+ENTRY = "/organizer/hall/entries/concert"
+CANCEL = f"{ENTRY}/cancel"
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ async def test_what_will_happen_is_said_first(shop: Shop, owner: Browser, kind: 
         "enter the event’s title: Concert",
     ):
         assert words in page
-    assert CANCEL in await page_of(await owner.get("/organizer/hall"))
+    assert CANCEL in await page_of(await owner.get(ENTRY))
     assert await all_rows(shop.database.sessions) == before
 
 
@@ -100,7 +101,7 @@ async def test_cancelled_once(shop: Shop, owner: Browser, kind: UUID) -> None:
         ("cancelled", f"user:{owner.user_id}", entry.id)
     ]
     assert await nudged(shop) == 1
-    assert "Cancel this event" not in await page_of(await owner.get("/organizer/hall"))
+    assert "Cancel this event" not in await page_of(await owner.get(ENTRY))
     assert "cancelled already" in await page_of(await owner.get(CANCEL))
     assert await all_rows(shop.database.sessions) == rows
     assert "This event is cancelled" in await page_of(await owner.get("/p/hall/concert"))
@@ -115,7 +116,7 @@ async def test_only_an_owner_may(shop: Shop, kind: UUID, role: PageRole | None, 
     before = await all_rows(shop.database.sessions)
     assert (await client.get(CANCEL)).status_code == status
     assert (await client.post(CANCEL, form={"title": "Concert"})).status_code == status
-    assert CANCEL not in await page_of(await client.get("/organizer/hall"))
+    assert CANCEL not in await page_of(await client.get(ENTRY))
     assert await all_rows(shop.database.sessions) == before
 
 
@@ -134,7 +135,7 @@ async def test_what_is_over_is_not_cancelled(shop: Shop, owner: Browser, kind: U
     """Neither offered nor done: its buyers have had their evening, and each can still be refunded alone."""
     await shop.paid_order_of(await shop.buyer_with(kind, 2, email="a@buyer.example"))
     shop.clock.advance(days=8)
-    assert CANCEL not in await page_of(await owner.get("/organizer/hall"))
+    assert CANCEL not in await page_of(await owner.get(ENTRY))
     shown = await page_of(await owner.get(CANCEL))
     assert "This event is over" in shown
     assert 'name="title"' not in shown

@@ -145,6 +145,8 @@ SOMEBODYS = {
     "cart.evidence_json": "order_id",
     "cart.evidence_pdf": "order_id",
     "events.organizer_page": "page",
+    "events.organizer_entry": "entry",
+    "events.door": "page",
     "events.ask_cancel": "entry",
     "events.door_list_file": "entry",
     "events.cancel": "entry",

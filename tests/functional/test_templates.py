@@ -112,7 +112,9 @@ async def walk_through_the_office(shop: Shop, kind: UUID) -> None:
     order_id, session_id = await shop.order_of(buyer)
     await shop.world.settle(shop.payments.pay(session_id))
     await read(organizer, "/organizer", "Hall")
-    await read(organizer, "/organizer/hall", "Concert", "€45.00", "Cancel this event")
+    await read(organizer, "/organizer/hall", "Concert", "€45.00")
+    await read(organizer, "/organizer/hall/entries/concert", "Ticket types", "Cancel this event")
+    await read(organizer, "/organizer/hall/door", "Concert", "Door list")
     await read(organizer, "/organizer/hall/entries/concert/cancel", "cannot be undone")
     move = "/organizer/hall/entries/concert/move"
     await read(organizer, move, "gets a mail with the old and the new time")
