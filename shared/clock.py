@@ -4,6 +4,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 
+def comes_twice(local: datetime) -> bool:
+    """Whether the clocks of its place show this time a second time, an hour later: in the night when they go back."""
+    return local.utcoffset() != local.replace(fold=1 - local.fold).utcoffset()
+
+
 class Clock(Protocol):
     """Something that knows the time."""
 

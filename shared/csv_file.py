@@ -11,6 +11,8 @@ from datetime import datetime
 from io import StringIO
 from zoneinfo import ZoneInfo
 
+from shared.clock import comes_twice
+
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What a spreadsheet takes for the beginning of a formula (OWASP: CSV injection)."""
 
@@ -47,8 +49,15 @@ def harmless(text: str) -> str:
 
 
 def as_time(moment: datetime | None, time_zone: str) -> str:
-    """A time that a spreadsheet reads as one: local, without its offset; the column's head names the zone."""
-    return moment.astimezone(ZoneInfo(time_zone)).strftime("%Y-%m-%d %H:%M:%S") if moment else ""
+    """A time that a spreadsheet reads as one: local, without its offset; the column's head names the zone.
+
+    In the hour that the clocks go through twice it has its offset: 2026-10-25 02:30:00+02:00, or an hour later +01:00.
+    """
+    if moment is None:
+        return ""
+    local = moment.astimezone(ZoneInfo(time_zone))
+    said = local.isoformat(" ", "seconds")
+    return said if comes_twice(local) else said[: len("2026-10-25 02:30:00")]
 
 
 def as_download(name: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ from babel.core import Locale
 from babel.dates import format_datetime, get_timezone_location
 from jinja2 import Environment
 
+from shared.clock import comes_twice
 from shared.contracts.states import OrderStanding, OrderState, TicketState
 from shared.money import exponent, format_major, format_minor
 from shared.static_files import asset
@@ -78,8 +79,7 @@ def date_part(at: datetime, time_zone: str, pattern: str) -> str:
 def clock_time(at: datetime, time_zone: str) -> str:
     """20:14; in the hour that the clocks go through twice, 02:30 (CEST): there are two of them."""
     text, local = _said(at, time_zone, "HH:mm"), at.astimezone(ZoneInfo(time_zone))
-    first, second = local.replace(fold=0).utcoffset(), local.replace(fold=1).utcoffset()
-    return text if first == second else f"{text} ({local.tzname()})"
+    return f"{text} ({local.tzname()})" if comes_twice(local) else text
 
 
 def when(starts_at: datetime, ends_at: datetime, time_zone: str) -> str:

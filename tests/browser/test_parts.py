@@ -4,7 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 import pytest_asyncio
@@ -20,6 +20,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 QUICK = """{% extends "base.html" %}{% import "_macros/ui.html" as ui %}{% block main %}
 <form hx-post="/quick" hx-target="#said">{{ ui.button("Add to cart") }}</form><p id="said"></p>{% endblock %}"""
+WHEN = """{% extends "base.html" %}{% import "_macros/ui.html" as ui %}{% block main %}
+{{ ui.when(at, at, "Europe/Vienna") }}{% endblock %}"""
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'"
 
 
@@ -31,6 +33,10 @@ async def served(posted: list[dict[str, str]]) -> AsyncIterator[str]:
     @app.get("/gallery")
     async def show() -> str:
         return await gallery(app)
+
+    @app.get("/when/<moment>")
+    async def when(moment: str) -> str:
+        return await render_template_string(WHEN, at=datetime.fromisoformat(moment))
 
     @app.post("/p/nordlicht/slow-songs/buy")
     async def buy() -> tuple[str, int]:
@@ -161,6 +167,26 @@ async def test_viewers_own_time_where_it_differs(browser: Browser, zone: str, wo
     async with served([]) as address:
         page = await opened(browser, address, timezone_id=zone)
         await expect(page.locator("[data-local-time]").first).to_have_text(words)
+
+
+@pytest.mark.parametrize(
+    ("moment", "zone", "words"),
+    [
+        ("2026-10-25T00:30Z", "Europe/London", "Vienna time · 01:30 (BST) your time"),
+        ("2026-10-25T01:30Z", "Europe/London", "Vienna time · 01:30 (GMT) your time"),
+        ("2026-10-25T02:00Z", "Europe/London", "Vienna time · 02:00 your time"),
+        ("2026-10-24T23:59Z", "Europe/London", "Vienna time · 00:59 your time"),
+        ("2026-03-29T01:30Z", "Europe/London", "Vienna time · 02:30 your time"),
+        ("2026-04-04T15:15Z", "Australia/Lord_Howe", "Vienna time · 5 Apr 2026, 01:45 (GMT+10:30) your time"),
+    ],
+)
+async def test_viewers_own_time_in_a_doubled_hour_says_which(
+    browser: Browser, moment: str, zone: str, words: str
+) -> None:
+    """Two moments an hour apart were both "01:30 your time"."""
+    async with served([]) as address:
+        page = await opened(browser, address.replace("gallery", f"when/{moment}"), timezone_id=zone)
+        await expect(page.locator("[data-local-time]")).to_have_text(words)
 
 
 async def test_without_scripts_numbers_are_plain_fields(browser: Browser) -> None:
