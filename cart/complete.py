@@ -22,6 +22,7 @@ from shared.contracts.states import OrderState
 from shared.database import Sessions, retrying
 from shared.errors import AppError, NotFound
 from shared.seldom import Seldom
+from shared.typed import shown_address
 
 SESSION_ID = re.compile(r"cs_(test|live)_[A-Za-z0-9]{1,58}")
 """At most 66 characters (Stripe's OpenAPI document)."""
@@ -40,7 +41,7 @@ class Returned:
     @classmethod
     def to(cls, order: Order) -> "Returned":
         """The order, with its buyer's address as a…@example.org."""
-        local, _, domain = order.email.rpartition("@")
+        local, _, domain = shown_address(order.email).rpartition("@")
         return cls(order.id, order.user_id, f"{local[:1]}…@{domain}")
 
 

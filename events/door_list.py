@@ -19,6 +19,7 @@ from shared.csv_file import BATCH, as_time, csv_file
 from shared.database import Sessions
 from shared.errors import NotFound
 from shared.identity.models import User
+from shared.typed import shown_address
 
 COLUMNS = ("Code", "Ticket", "Buyer")
 STILL_SHOWN = timedelta(hours=12)
@@ -90,7 +91,7 @@ async def _batches(
     while last is not None:
         async with sessions.reading() as session:
             rows = await _behind(session, entry.id, last)
-        yield [(code, name, email, as_time(at, time_zone)) for code, name, email, at in rows]
+        yield [(code, name, shown_address(email), as_time(at, time_zone)) for code, name, email, at in rows]
         last = rows[-1][0] if len(rows) == BATCH else None
 
 

@@ -39,6 +39,8 @@ def field(name: str, value: str) -> str:
 def shown_address(email: str) -> str:
     """An address as its owner writes it: anna@xn--mller-kva.de is anna@müller.de."""
     local, at, domain = email.rpartition("@")
+    if "xn--" not in domain:
+        return email  # almost every one, a thousand times in a file
     try:
         return f"{local}{at}{idna.decode(domain)}"
     except idna.IDNAError:

@@ -8,6 +8,7 @@ from shared.contracts.dtos import PageDTO
 from shared.csv_file import BATCH, as_time, csv_file
 from shared.database import Sessions
 from shared.money import to_major
+from shared.typed import shown_address
 
 COLUMNS = ("What", "Order", "Buyer", "Reference", "Currency", "Amount")
 
@@ -41,7 +42,7 @@ def _cells(row: Row, time_zone: str) -> Sequence[object]:
         as_time(row.at, time_zone),
         MONEY_WORDS[MoneyKind(row.kind)],
         row.order_number or "",
-        row.email or "",
+        shown_address(row.email or ""),
         row.reference,
         row.currency,
         to_major(row.amount, row.currency),

@@ -20,6 +20,7 @@ from shared.contracts.protocols import CalendarService
 from shared.formats import state_words, when
 from shared.models import OutgoingMail
 from shared.money import format_minor
+from shared.typed import shown_address
 
 
 async def evidence(
@@ -38,7 +39,7 @@ async def evidence(
         "order": {
             "number": order.number,
             "id": str(order.id),
-            "buyer": order.email,
+            "buyer": shown_address(order.email),
             "placed_at": _at(order.created_at),
             "state": state_words(order.state, "order"),
             "total": format_minor(detail.total, order.currency),
@@ -134,7 +135,7 @@ async def _mails(session: AsyncSession, detail: OrderDetail) -> list[OutgoingMai
 
 
 def _mail(mail: OutgoingMail, *, with_text: bool) -> dict[str, Any]:
-    told = {"to": mail.to, "subject": mail.subject, "sent_at": _at(mail.sent_at)}
+    told = {"to": shown_address(mail.to), "subject": mail.subject, "sent_at": _at(mail.sent_at)}
     return told | {"text": mail.text} if with_text else told
 
 

@@ -2,12 +2,13 @@
 
 import json
 from dataclasses import replace
-from io import BytesIO
 
 import pytest
-from pypdf import PdfReader
 from sqlalchemy import select, update
 
+from cart.books import keeping
+from cart.complete import Returned
+from cart.models import Order
 from cart.office import evidence_pdf
 from events.models import Entry, Page, Ticket
 from shared.contracts.states import PageRole
@@ -15,6 +16,7 @@ from shared.models import OutgoingMail
 from tests import event_rows
 from tests.cart_world import World
 from tests.functional.cart.test_disputes import tell
+from tests.pdf_text import read_back
 from tests.shop import Shop, page_of
 from tests.support import Browser
 
@@ -67,6 +69,24 @@ async def test_everything_that_a_bank_asks_for(shop: Shop) -> None:
     assert body.startswith(b"%PDF-")
 
 
+async def test_an_umlaut_domain_is_shown_as_it_is_typed(shop: Shop) -> None:
+    """In the evidence and in both files for spreadsheets, not only on pages: anna@xn--mller-kva.de is nobody's name."""
+    kind = await shop.world.sell(cost=1250)
+    buyer = await shop.buyer_with(kind, email="anna@xn--mller-kva.de")
+    order_id = await shop.paid_order_of(buyer)
+    await keeping.post_new(shop.database.sessions, shop.world.till, now=shop.clock.now())
+    client = await staff(shop)
+    order = f"/organizer/hall/orders/{order_id}"
+    pack = await (await client.get(f"{order}/evidence.json")).get_json()
+    assert pack["order"]["buyer"] == pack["mails"][0]["to"] == "anna@müller.de"
+    text = read_back(await (await client.get(f"{order}/evidence.pdf")).get_data(as_text=False))
+    assert "Buyer anna@müller.de" in text
+    assert "To anna@müller.de" in text
+    for path in ("money.csv", "entries/concert/door-list.csv"):
+        assert ",anna@müller.de," in await page_of(await client.get(f"/organizer/hall/{path}")), path
+    assert Returned.to(Order(email="anna@xn--mller-kva.de")).masked_email == "a…@müller.de"
+
+
 def drawn(title: str) -> bytes:
     """A small pack with this title, as a PDF."""
     parts: dict[str, list[dict[str, str]]] = {part: [] for part in evidence_pdf.HEADINGS}
@@ -81,8 +101,7 @@ def drawn(title: str) -> bytes:
 
 def test_pdf_fonts() -> None:
     """Pain "PDF fonts" (pretix 4340, 1484, open-event-server 9000): every letter is there when it is read back."""
-    (page,) = PdfReader(BytesIO(drawn(SCRIPTS))).pages
-    assert page.extract_text().count(SCRIPTS) == 3, "of the seller, of the buyer and of the ticket"
+    assert read_back(drawn(SCRIPTS)).count(SCRIPTS) == 3, "of the seller, of the buyer and of the ticket"
 
 
 @pytest.mark.parametrize("title", ["\u202e\x07", "", "x" * 3000, "\U00010380"])
