@@ -86,7 +86,8 @@ def _empty_pdf() -> "FPDF":
 
 def _name_font(pdf: "FPDF") -> None:
     """Else fpdf2 names it in the first line, and if that has two fonts, in brackets (q … Q) that take it back."""
-    pdf.text(0, 0, "")
+    if not pdf.current_font_is_set_on_page:
+        pdf.text(0, 0, "")
 
 
 def fitted(text: str) -> tuple[str, list[str]]:

@@ -7,6 +7,7 @@ import pytest
 from pypdf import PdfReader
 
 from shared.pdf_fonts import BOX, LEADING, Paper
+from tests.pdf_text import read_back
 
 SCRIPTS = {
     "latin": "Žižkov Đặng Ñandú",
@@ -34,27 +35,22 @@ def written(text: str) -> Paper:
     return paper
 
 
-def read_back(paper: Paper) -> str:
-    """What somebody finds who copies the text out of the file."""
-    return PdfReader(BytesIO(paper.finished())).pages[0].extract_text()
-
-
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_no_character_goes_missing(script: str) -> None:
     """They were dropped without a word: a name in Hebrew was an empty line."""
-    text, found = SCRIPTS[script], Counter(read_back(written(SCRIPTS[script])))
+    text, found = SCRIPTS[script], Counter(read_back(written(SCRIPTS[script]).finished()))
     assert Counter(char for char in text if char not in INVISIBLE) <= found
     assert BOX not in found
 
 
 def test_what_no_font_has_is_a_box() -> None:
     """One for each, so that somebody sees that something is missing, and how much."""
-    assert read_back(written("a\U00010380b\x07c")) == f"a{BOX}b{BOX}c"
+    assert read_back(written("a\U00010380b\x07c").finished()) == f"a{BOX}b{BOX}c"
 
 
 def test_what_turns_text_round_is_not_drawn() -> None:
     """It is nothing that a reader could miss."""
-    assert read_back(written("Ab\u202e\u200fend")) == "Abend"
+    assert read_back(written("Ab\u202e\u200fend").finished()) == "Abend"
 
 
 def test_arabic_letters_are_joined() -> None:
@@ -93,7 +89,7 @@ def test_a_name_of_200_letters_is_wrapped(letter: str) -> None:
     """None runs out of the page, and none is lost."""
     paper = written(letter * 200)
     assert paper.pdf.get_y() > paper.pdf.t_margin + 9 * LEADING, "more than one line"
-    assert read_back(paper).count(letter) == 200
+    assert read_back(paper.finished()).count(letter) == 200
 
 
 @pytest.mark.parametrize("first", [["first"], ["first", "second"]])
@@ -101,5 +97,4 @@ def test_a_page_that_begins_in_another_font_goes_on_in_the_first(first: list[str
     """The next lines were nothing that can be read: their font had been named where its own line alone knows it."""
     lines = ["x" * 100, "ю" * 20]  # one paragraph of two lines: a page ends between them
     paper = written("\n".join([*first, *[" ".join(lines)] * 60]))
-    pages = [page.extract_text().split() for page in PdfReader(BytesIO(paper.finished())).pages]
-    assert [word for words in pages for word in words] == first + lines * 60
+    assert read_back(paper.finished()).split() == first + lines * 60

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from events.models import Entry, Page, TicketType
 from shared.contracts.states import PageRole
 from shared.models import OutgoingMail
+from tests.pdf_text import read_back
 from tests.shop import Shop, page_of
 
 
@@ -48,6 +49,15 @@ async def test_an_order_says_what_was_sold(shop: Shop) -> None:
     assert pack["lines"][0]["sold_for"].endswith("Hall")
     assert pack["tickets"][0]["moved_from"] == pack["lines"][0]["sold_for"]
     assert pack["tickets"][0]["place"] == "New Hall"
+    drawn = await owner.get(f"/organizer/hall/orders/{order_id}/evidence.pdf")
+    text = read_back(await drawn.get_data(as_text=False))
+    sold_for = pack["lines"][0]["sold_for"]
+    assert f"What {pack['lines'][0]['what']}" in text
+    assert f"Sold for {sold_for}" in text
+    assert f"Moved from {sold_for}" in text
+    assert "Place New Hall" in text
+    assert "Amount €12.50" in text
+    assert not any(today in text for today in ("Other", "Gold", "€99"))
 
 
 async def test_a_mail_says_both_evenings(shop: Shop) -> None:
