@@ -162,6 +162,18 @@ _OFFERS = join_offer(select(*OFFER_COLUMNS).select_from(TicketType))
 _OFFERS_AND_MINE = with_mine(_OFFERS, bindparam("buyer", type_=User.id.type))
 
 
+_MINE = with_mine(
+    select(TicketType.id).select_from(TicketType).join(Entry, Entry.id == TicketType.entry_id),
+    bindparam("buyer", type_=User.id.type),
+).where(TicketType.entry_id == bindparam("entry", type_=Entry.id.type))
+
+
+async def read_mine(session: AsyncSession, entry_id: UUID, *, user_id: UUID) -> dict[UUID, Mine]:
+    """What a user has of each type of an entry, to be shown; the claim looks again."""
+    rows = await session.execute(_MINE, {"buyer": user_id, "entry": entry_id})
+    return {type_id: Mine(*numbers) for type_id, *numbers in rows}
+
+
 async def read_offers(session: AsyncSession, ticket_type_ids: set[UUID]) -> dict[UUID, Offer]:
     """Offers by ticket type; unknown ids are absent."""
     rows = await session.execute(_OFFERS.where(TicketType.id.in_(ticket_type_ids)))

@@ -9,6 +9,7 @@ from quart.typing import ResponseReturnValue
 
 from events import choice as choices
 from events import keeping, own_holds, pending
+from events.allowance import read_allowance
 from events.calendar_file import calendar_file, method
 from events.catalogue import Catalogue, Snapshot
 from events.choice import Choice
@@ -157,12 +158,17 @@ async def _entry_context(shown: EntryView, chosen: Choice) -> dict[str, object]:
     holds = await shop().services.cart.open_holds(db_session(), user_id=user.id) if user else []
     own = own_holds.of_entry(shown, holds)
     held = own_holds.numbers(shown, holds, moment)
-    types = [(kind.offer, kind.text, stand_of_type(shown, kind, moment)) for kind in shown.types]
+    allowance = await read_allowance(db_session(), shown, user.id if user else None)
+    types = [
+        (kind.offer, kind.text, allowance.stand(kind.offer, stand_of_type(shown, kind, moment)))
+        for kind in shown.types
+    ]
     prices = {offer.ticket_type_id: offer.price or 0 for offer, _, _ in types}
     return {
         "entry": shown,
         "page": shown.page,
         "types": types,
+        "allowance": allowance,
         "can_buy": any(stand.can_choose for _, _, stand in types),
         "choice": chosen,
         "chosen_total": sum(prices[type_id] * number for type_id, number in chosen.numbers.items()),

@@ -85,6 +85,7 @@ async def _add_entry(
         ends_at=starts_at + timedelta(hours=data.hours),
         state=data.state,
         ticket_price=data.ticket_price,
+        max_per_user=data.max_per_user,
         pool_id=pool.id,
     )
     session.add(entry)
@@ -117,6 +118,7 @@ async def _add_type(
         sale_starts_at=opens,
         min_per_order=data.min_per_order,
         max_per_order=data.max_per_order,
+        max_per_user=data.max_per_user,
         hold_minutes=data.hold_minutes,
         position=position,
     )

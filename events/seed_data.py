@@ -17,6 +17,7 @@ class SeedType:
     opens_in_days: int | None = None
     min_per_order: int = 1
     max_per_order: int = 8
+    max_per_user: int | None = None
     hold_minutes: int | None = None
 
 
@@ -33,6 +34,7 @@ class SeedEntry:
     types: tuple[SeedType, ...]
     hours: float = 3
     capacity: int | None = None
+    max_per_user: int | None = None
     ticket_price: int | None = None
     picture: str = ""
     state: EntryState = EntryState.CONFIRMED
@@ -75,12 +77,20 @@ KUPPELSAAL = SeedPage(
             place="Kuppelsaal, Sternwartestraße 9, Vienna",
             picture="quartets.svg",
             capacity=280,
+            max_per_user=8,
             text="Beethoven's last three quartets in one evening, played from memory by the Linde Quartet.\n\n"
             "Doors open at 18:45. There is one interval, and the bar pours what the interval deserves.",
             types=(
                 SeedType("Parquet", 4200, "Rows 1 to 12, numbered at the door", 160),
                 SeedType("Gallery", 2900, "Free choice of seats", 120),
-                SeedType("Student", 1200, "With a valid card, shown at the door", 30, max_per_order=2),
+                SeedType(
+                    "Student",
+                    1200,
+                    "With a valid card, shown at the door",
+                    30,
+                    max_per_order=2,
+                    max_per_user=2,
+                ),
             ),
         ),
         SeedEntry(

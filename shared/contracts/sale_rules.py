@@ -31,12 +31,29 @@ class PersonalLimits:
     """Also how many may wait for payment at a time, and how many free ones a person may have, without a limit above."""
     is_free: bool
 
+    @property
+    def largest_of_type(self) -> int | None:
+        """How many of the type a person may have over all orders."""
+        return self.of_type if self.of_type is not None or not self.is_free else self.per_order
+
+    def more(self, mine: Mine) -> int | None:
+        """How many more of the type they may have, by its own limit and by the event's."""
+        rooms = [
+            largest - has
+            for largest, has in (
+                (self.largest_of_type, mine.all_of_type),
+                (self.of_entry, mine.all_of_entry),
+            )
+            if largest is not None
+        ]
+        return max(0, min(rooms)) if rooms else None
+
     def refusal(self, mine: Mine, *, of_type: int, of_entry: int) -> str:
         """Why a buyer can't have so many more of a type, and of its event, in words; '' where they can.
 
         Counted over all orders of a person: a limit on each order is none, since the next order begins anew.
         """
-        largest = self.of_type if self.of_type is not None or not self.is_free else self.per_order
+        largest = self.largest_of_type
         if largest is not None and mine.all_of_type + of_type > largest:
             return f"At most {largest} of these for each person; {_has(mine.all_of_type)}."
         if self.of_entry is not None and mine.all_of_entry + of_entry > self.of_entry:
