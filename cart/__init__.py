@@ -29,6 +29,7 @@ def init_app(app: Tillgate) -> None:
     """Fill services.cart, register the pages and the due work."""
     # each registers on the blueprint
     from cart import api, routes  # noqa: F401
+    from cart.basket import routes as basket_routes
     from cart.foreign import routes as foreign_routes  # noqa: F401
     from cart.office import money_routes  # noqa: F401
     from cart.office import routes as office_routes  # noqa: F401
@@ -39,6 +40,7 @@ def init_app(app: Tillgate) -> None:
     app.services.cart = SqlCartService(app.services, app.settings.public_url)
     app.extensions["orders_asked"] = Seldom(complete.ASKED_TIMES, complete.ASKED_WITHIN)
     app.register_blueprint(routes.blueprint)
+    app.register_blueprint(basket_routes.blueprint)
     app.context_processor(routes.add_badge)
 
     def till() -> Till:

@@ -8,16 +8,16 @@ from quart import Blueprint, flash, g, jsonify, render_template, request
 from quart.typing import ResponseReturnValue
 from quart_rate_limiter import rate_limit
 
-from cart import checkout, complete, lapsed, orders
+from cart import checkout, complete, orders
+from cart.basket.routes import describe, page_id_of, show_cart
 from cart.order_page import OrderView, order_view
-from cart.quote import fingerprint
 from cart.refunds import by_line
 from cart.refunds.owing import REASON_WORDS
 from cart.release import release
 from cart.sold import as_sold
 from cart.till import Till
 from shared import metrics
-from shared.contracts.payment_errors import PaymentsUnavailable
+from shared.contracts.payment_errors import PaymentsRefused, PaymentsUnavailable
 from shared.contracts.protocols import SoldOut
 from shared.contracts.states import OrderState
 from shared.errors import AppError, Conflict, Invalid, NotFound
@@ -25,7 +25,7 @@ from shared.identity.guard import current_user, require_user
 from shared.ids import parse_id, parse_ids
 from shared.money import whole
 from shared.seldom import Seldom
-from shared.web import count_cart_change, db_session, now, see_other, shop, wants_fragment, wants_json
+from shared.web import db_session, now, see_other, shop, wants_fragment, wants_json
 
 blueprint = Blueprint("cart", __name__)
 
@@ -35,7 +35,6 @@ REFUND_LIMIT, REFUND_PERIOD = (
     60,
     timedelta(minutes=10),
 )  # per client address: a page's office may sit behind one
-MAX_QUANTITY = 999  # what a field may say at all; the type's own limit is the calendar's to check
 
 
 def till() -> Till:
@@ -57,119 +56,20 @@ async def add_badge() -> dict[str, object]:
     return {"badge_count": g.badge_count}
 
 
-@blueprint.get("/cart")
-async def cart() -> ResponseReturnValue:
-    """The cart, grouped by page (spec: B11)."""
-    return await _show_cart()
-
-
-async def _show_cart(
-    *, status: int = 200, errors: dict[str, str] | None = None, notice: str = ""
-) -> tuple[str, int]:
-    """`errors` by the line they belong to; one whose line is not in the cart is told above it."""
-    user = await require_user()
-    session = db_session()
-    summary = await shop().services.cart.cart_summary(session, user_id=user.id)
-    g.badge_count = summary.count
-    moment = now()
-    about = await lapsed.orders_about_cart(session, user.id, now=moment)
-    lines = {str(line.ref_id) for line in summary.lines}
-    elsewhere = (text for ref, text in (errors or {}).items() if ref not in lines)
-    body = await render_template(
-        "cart/_changed.html" if wants_fragment() else "cart/cart.html",
-        summary=summary,
-        fingerprint=fingerprint(summary.lines),
-        page_fingerprints={group.page.id: fingerprint(group.lines) for group in summary.groups},
-        open_orders=[order for order in about if order.state == OrderState.PENDING],
-        lapses=lapsed.lapses(about, summary),
-        errors=errors or {},
-        notice=notice or " ".join(elsewhere),
-        now=moment,
-    )
-    return body, status
-
-
-@blueprint.get("/cart/mini")
-async def mini() -> ResponseReturnValue:
-    """The badge in the header, as a fragment."""
-    user = await current_user()
-    count = await shop().services.cart.badge_count(db_session(), user_id=user.id) if user else 0
-    return await render_template("cart/_mini.html", badge_count=count)
-
-
-@blueprint.post("/cart/lines")
-async def change_lines() -> ResponseReturnValue:
-    """Change the number of a line (0 removes it), or empty the cart or a page's part of it."""
-    user = await require_user()
-    count_cart_change(user.id)
-    form = await request.form
-    calendar = shop().services.calendar
-    if form.get("action") == "empty":
-        await calendar.remove_pending_tickets(
-            db_session(), user_id=user.id, page_id=await _page_id(form.get("page", ""))
-        )
-        return await _cart_changed()
-    ref = form.get("ref", "")
-    try:
-        ref_id = parse_id(ref)
-        if ref_id is None:
-            raise NotFound("That is not in your cart any more.")
-        await calendar.set_pending_quantity(
-            db_session(),
-            user_id=user.id,
-            ticket_type_id=ref_id,
-            quantity=_quantity(form.get("quantity", "")),
-            now=now(),
-        )
-    except AppError as error:
-        return await _show_cart(status=error.status, errors={ref: describe(error)})
-    return await _cart_changed()
-
-
-async def _cart_changed() -> ResponseReturnValue:
-    if wants_fragment():
-        return *await _show_cart(), {"HX-Trigger": "cart-changed"}
-    return see_other("/cart")
-
-
-def _quantity(text: str) -> int:
-    if not text.isdecimal() or not text.isascii():
-        raise Invalid("Please enter a whole number, 0 or more.")
-    if len(text) > len(str(MAX_QUANTITY)):
-        raise Invalid("That is more than can be bought at once.")
-    return int(text)
-
-
-async def _page_id(slug: str) -> UUID | None:
-    """The id of the page named in a form; None for the whole cart."""
-    if not slug:
-        return None
-    async with shop().database.sessions.reading() as session:
-        page = await shop().services.calendar.get_page_by_slug(session, slug)
-    if page is None:
-        raise NotFound
-    return page.id
-
-
-def describe(error: AppError) -> str:
-    """An error as one text: its message, and for a shortage which lines."""
-    return " ".join([error.message, *error.details.get("lines", [])])
-
-
 @blueprint.post("/checkout")
 async def start_checkout() -> ResponseReturnValue:
     """Claim the cart, or one page's part of it, for an order and go on to payment (spec: B7, B12, C1)."""
     user = await require_user()
     form = await request.form
     sessions, moment = shop().database.sessions, now()
-    page_id = await _page_id(form.get("page", ""))
+    page_id = await page_id_of(form.get("page", ""))
     try:
         order_ids = await checkout.start(
             sessions, till(), user_id=user.id, seen=form.get("fingerprint", ""), page_id=page_id, now=moment
         )
     except (SoldOut, Conflict, Invalid) as error:
         metrics.CLAIMS_REFUSED.labels(error.code).inc()
-        return await _show_cart(status=error.status, notice=describe(error))
+        return await show_cart(status=error.status, notice=describe(error))
     if len(order_ids) > 1:
         return see_other(f"/orders/{order_ids[0]}")
     return await _go_to_payment(order_ids[0], user.id)
@@ -183,6 +83,11 @@ async def _go_to_payment(order_id: UUID, user_id: UUID) -> ResponseReturnValue:
     except PaymentsUnavailable as error:
         await flash(error.message, "error")
         return see_other(f"/orders/{order_id}")
+    except PaymentsRefused as error:
+        if wants_json():
+            raise
+        await flash(error.message, "error")
+        return see_other("/cart")
     return _answer_handover(handover)
 
 

@@ -24,6 +24,7 @@ from shared.contracts.dtos import (
     HoldDTO,
     PageDTO,
     SoldDTO,
+    WayOnDTO,
 )
 from shared.contracts.states import OrderState
 from shared.database import Sessions
@@ -124,7 +125,7 @@ class SqlCartService:
 
     async def buy_now(
         self, sessions: Sessions, *, user_id: UUID, chosen: Mapping[UUID, int], token: str, now: datetime
-    ) -> str:
-        """The address where these tickets, held as an order of their own, are paid."""
+    ) -> WayOnDTO:
+        """Where these tickets, held as an order of their own, are paid."""
         till = Till(self._services.calendar, self._services.payments, self._public_url)
         return await buy_now(sessions, till, user_id=user_id, chosen=chosen, token=token, now=now)

@@ -6,6 +6,7 @@ from decimal import Decimal
 from itertools import groupby
 from uuid import UUID
 
+from cart.quote import fingerprint
 from shared.contracts.dtos import CartGroupDTO, CartLineDTO, CartSummaryDTO, PageDTO, TicketDTO
 
 
@@ -58,7 +59,8 @@ def summarise(lines: Iterable[CartLineDTO], pages: Mapping[UUID, PageDTO]) -> Ca
         totals[line.currency] += line.total
     groups = [CartGroupDTO(pages[page_id], tuple(lines)) for page_id, lines in by_page.items()]
     groups.sort(key=lambda group: (group.page.name, group.page.id))
-    return CartSummaryDTO(groups=tuple(groups), totals=dict(totals))
+    seen = fingerprint([line for group in groups for line in group.lines])
+    return CartSummaryDTO(groups=tuple(groups), totals=dict(totals), fingerprint=seen)
 
 
 def of_page(summary: CartSummaryDTO, page_id: UUID | None) -> CartSummaryDTO:

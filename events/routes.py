@@ -4,7 +4,7 @@ import re
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
-from quart import Blueprint, Response, render_template, request, session
+from quart import Blueprint, Response, flash, g, render_template, request, session
 from quart.typing import ResponseReturnValue
 
 from events import choice as choices
@@ -17,11 +17,12 @@ from events.queries import ticket_by_id
 from events.ticket_code import qr_image
 from events.views import EntryView, stand_of_entry, stand_of_type
 from shared import metrics
-from shared.contracts.dtos import TicketDTO
+from shared.contracts.dtos import CartSummaryDTO, TicketDTO
+from shared.contracts.payment_errors import PaymentsRefused
 from shared.contracts.protocols import SoldOut
 from shared.contracts.states import OPENING_STATES, TicketState
 from shared.errors import Conflict, Invalid, NotFound
-from shared.identity.guard import current_user
+from shared.identity.guard import CurrentUser, current_user
 from shared.ids import new_id, parse_id
 from shared.web import count_cart_change, db_session, now, see_other, shop, wants_fragment
 
@@ -80,8 +81,8 @@ async def entry(page: str, entry: str) -> ResponseReturnValue:
     shown, snapshot = await _entry(page, entry)
 
     async def render() -> str:
-        context = await _entry_context(shown, Choice())
-        return await render_template("events/entry.html", **context, added=await _just_added())
+        context = await _entry_context(shown, Choice(), added=await _just_added())
+        return await render_template("events/entry.html", **context)
 
     return await _kept_for_visitors(snapshot, render)
 
@@ -95,9 +96,7 @@ async def buy(page: str, entry: str) -> ResponseReturnValue:
     user = await current_user()
     if user is None:
         choices.check_choice(chosen, shown, now=now())
-        return (
-            await _show_again(shown, chosen) if chosen.is_wrong else await keeping.to_sign_in(shown, chosen)
-        )
+        return await _show(shown, chosen) if chosen.is_wrong else await keeping.to_sign_in(shown, chosen)
     count_cart_change(user.id)
     if form.get("then") == "pay" and not chosen.is_wrong:
         return await _buy_now(shown, chosen, user.id, token=form.get("token", ""))
@@ -108,12 +107,11 @@ async def buy(page: str, entry: str) -> ResponseReturnValue:
         for type_id, error in refused.items():
             chosen.refuse(type_id, error)
     if chosen.is_wrong:
-        return await _show_again(shown, chosen)
+        return await _show(shown, chosen)
     added = sum(chosen.numbers.values())
     if not wants_fragment():
         return see_other(f"{shown.href}?added={added}")
-    body = await render_template("events/_buy.html", **await _entry_context(shown, Choice()), added=added)
-    return body, 200, {"HX-Trigger": "cart-changed"}
+    return await _show(shown, Choice(), added=added)
 
 
 async def _buy_now(shown: EntryView, chosen: Choice, user_id: UUID, *, token: str) -> ResponseReturnValue:
@@ -127,6 +125,9 @@ async def _buy_now(shown: EntryView, chosen: Choice, user_id: UUID, *, token: st
             token=token if parse_id(token) else str(new_id()),
             now=now(),
         )
+    except PaymentsRefused as error:
+        await flash(error.message, "error")
+        return see_other("/cart")
     except SoldOut as error:
         metrics.CLAIMS_REFUSED.labels(error.code).inc()
         for line in error.lines:
@@ -135,8 +136,10 @@ async def _buy_now(shown: EntryView, chosen: Choice, user_id: UUID, *, token: st
         metrics.CLAIMS_REFUSED.labels(error.code).inc()
         chosen.reject(error.message)
     else:
-        return see_other(way_on)
-    return await _show_again(shown, chosen)
+        if way_on.words:
+            await flash(way_on.words, "error")
+        return see_other(way_on.href)
+    return await _show(shown, chosen)
 
 
 async def _just_added() -> int:
@@ -152,7 +155,16 @@ async def _entry(page: str, slug: str) -> tuple[EntryView, Snapshot]:
     return snapshot.entries[0], snapshot
 
 
-async def _entry_context(shown: EntryView, chosen: Choice) -> dict[str, object]:
+async def _cart_with(added: int, user: CurrentUser | None) -> CartSummaryDTO | None:
+    """The cart where something was just added: the bar of a phone then leads to its checkout."""
+    if not added or user is None:
+        return None
+    cart = await shop().services.cart.cart_summary(db_session(), user_id=user.id)
+    g.badge_count = cart.count  # the badge in the header: not to be asked for once more
+    return cart
+
+
+async def _entry_context(shown: EntryView, chosen: Choice, *, added: int = 0) -> dict[str, object]:
     """What the entry's page and its buy form need; the unfinished checkouts of who is signed in."""
     user, moment = await current_user(), now()
     holds = await shop().services.cart.open_holds(db_session(), user_id=user.id) if user else []
@@ -180,13 +192,16 @@ async def _entry_context(shown: EntryView, chosen: Choice) -> dict[str, object]:
         ),
         "open_elsewhere": next((hold.href for hold in holds if hold not in [one.hold for one in own]), None),
         "now": moment,
+        "added": added,
+        "cart": await _cart_with(added, user),
         "token": new_id() if user else "",
     }
 
 
-async def _show_again(shown: EntryView, chosen: Choice) -> tuple[str, int]:
-    template = "events/_buy.html" if wants_fragment() else "events/entry.html"
-    return await render_template(template, **await _entry_context(shown, chosen), added=0), chosen.status
+async def _show(shown: EntryView, chosen: Choice, *, added: int = 0) -> tuple[str, int]:
+    """The answer to a form: the page, or its form for htmx."""
+    template = "events/_changed.html" if wants_fragment() else "events/entry.html"
+    return await render_template(template, **await _entry_context(shown, chosen, added=added)), chosen.status
 
 
 @blueprint.get("/tickets/<uuid:ticket_id>")

@@ -9,7 +9,6 @@ PUBLIC_ENDPOINTS = frozenset(
         "events.page",
         "events.entry",
         "events.buy",  # a visitor's choice is kept and leads to the sign-in
-        "cart.mini",  # the header's badge; empty for a visitor
         # sign-in
         "identity.sign_in",
         "identity.send",

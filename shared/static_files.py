@@ -35,7 +35,7 @@ PACKABLE = frozenset(
 
 _SHOP_LOOKS = ("tokens", "base", "frame", "parts", "tables", "shop", "ticket")
 STYLES = {"shop.css": _SHOP_LOOKS, "office.css": (*_SHOP_LOOKS, "office")}
-SCRIPTS = {"all.js": ("busy", "stepper", "hold", "localtime", "cart")}
+SCRIPTS = {"all.js": ("busy", "stepper", "hold", "localtime", "cart", "focus")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -222,6 +222,8 @@ class CartSummaryDTO:
     groups: tuple[CartGroupDTO, ...] = ()
     totals: dict[str, Decimal] = field(default_factory=dict)
     """Grand total per currency, in major units."""
+    fingerprint: str = ""
+    """What its checkout form carries: that this very cart was seen."""
 
     @property
     def lines(self) -> tuple[CartLineDTO, ...]:
@@ -317,6 +319,14 @@ class CancelCostDTO:
     """Of these sales, by the currency in which Stripe took them; the books' own numbers."""
     without_fee: int
     """Orders whose fee Stripe has not told yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class WayOnDTO:
+    """Where a buyer goes on, and what they should know there."""
+
+    href: str
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from shared.contracts.dtos import (
     SoldOutLine,
     StockDifferenceDTO,
     TicketDTO,
+    WayOnDTO,
 )
 from shared.contracts.facts import (
     AccountFacts,
@@ -232,11 +233,11 @@ class CartService(Protocol):
 
     async def buy_now(
         self, sessions: Sessions, *, user_id: UUID, chosen: Mapping[UUID, int], token: str, now: datetime
-    ) -> str:
-        """An order of its own for so many tickets of each type, held; returns the address where it is paid.
+    ) -> WayOnDTO:
+        """An order of its own for so many tickets of each type, held; returns where it is paid.
 
         `token` is of the form that was sent: the same one with the same numbers gives the same order. What the cart
-        holds besides stays there. Raises what checkout raises; then nothing was written.
+        holds besides stays there. Raises what checkout raises; then nothing is held.
         """
 
 

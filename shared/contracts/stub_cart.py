@@ -15,6 +15,7 @@ from shared.contracts.dtos import (
     HoldDTO,
     PageDTO,
     SoldDTO,
+    WayOnDTO,
 )
 from shared.database import Sessions
 
@@ -72,7 +73,7 @@ class StubCartService:
 
     async def buy_now(
         self, _sessions: Sessions, *, user_id: UUID, chosen: Mapping[UUID, int], token: str, now: datetime
-    ) -> str:
+    ) -> WayOnDTO:
         """See CartService."""
         self.bought.setdefault((user_id, token), dict(chosen))
-        return f"/orders/{uuid5(user_id, token)}"
+        return WayOnDTO(f"/orders/{uuid5(user_id, token)}")

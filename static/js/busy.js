@@ -18,7 +18,8 @@ function wake(form) {
   for (const [button, kept] of resting) {
     if (kept.form !== form) continue;
     resting.delete(button);
-    if (kept.words) button.replaceChildren(...kept.words);
+    // unless the answer has made another button of it
+    if (kept.words && button.textContent === button.dataset.busy) button.replaceChildren(...kept.words);
     button.removeAttribute("aria-disabled");
     button.style.minWidth = "";
   }

@@ -7,7 +7,7 @@ from playwright.async_api import expect
 
 from tests.browser.conftest import Visit
 from tests.browser.running import RunningShop
-from tests.browser.visitor import PHONE
+from tests.browser.visitor import DESKTOP, PHONE
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -70,3 +70,35 @@ async def test_the_buy_button_wakes_and_the_answer_is_in_sight(shop: RunningShop
     await expect(visitor.page.get_by_text("Added to cart: 2 tickets.")).to_be_in_viewport()
     await visitor.press("Add to cart")
     await expect(visitor.page.get_by_text("Choose at least one ticket.")).to_be_in_viewport()
+
+
+async def test_what_changed_is_said_and_the_keyboard_stays(shop: RunningShop, visit: Visit) -> None:
+    """One region tells screen readers; focus is where it was, or on the heading; emptying can be taken back."""
+    sale = await shop.sell("Heard", cost=1500)
+    visitor = await visit(DESKTOP, signed_in=True)
+    page = visitor.page
+    await page.goto(sale.href)
+    await visitor.field(sale).fill("1")
+    await page.get_by_role("button", name="Add to cart").press("Enter")
+    said, focused = page.locator("#said"), page.locator(":focus")
+    await expect(said).to_have_text("1 ticket added. In your cart: 1 ticket.")
+    await expect(focused).to_have_text("Add to cart")
+    await expect(page.locator("#badge")).to_have_text("1")
+    await page.goto("/cart")
+    more = page.get_by_role("button", name="One more")
+    await more.press("Enter")
+    await expect(said).to_contain_text("2 tickets. In your cart: 2 tickets, €30.00.")
+    await expect(more).to_be_focused()
+    await page.get_by_role("button", name="Remove").press("Enter")
+    await expect(said).to_have_text("Your cart is empty.")
+    await expect(page.get_by_role("heading", name="Your cart", exact=True)).to_be_focused()
+    await page.goto(sale.href)
+    await visitor.field(sale).fill("2")
+    await page.get_by_role("button", name="Add to cart").press("Enter")
+    await expect(said).to_have_text("2 tickets added. In your cart: 2 tickets.")
+    await page.goto("/cart")
+    await page.get_by_role("button", name="Empty the cart").press("Enter")
+    await page.get_by_role("button", name="Put them back").press("Enter")
+    await expect(visitor.in_cart(sale)).to_have_value("2")
+    await expect(page.get_by_role("button", name="Empty the cart")).to_be_visible()
+    await expect(page.locator("#badge")).to_have_text("2")

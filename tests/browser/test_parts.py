@@ -19,7 +19,7 @@ from tests.unit.test_ui_macros import NOW, gallery, make_app
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 QUICK = """{% extends "base.html" %}{% import "_macros/ui.html" as ui %}{% block main %}
-<form hx-post="/quick" hx-target="#said">{{ ui.button("Add to cart") }}</form><p id="said"></p>{% endblock %}"""
+<form hx-post="/quick" hx-target="#told">{{ ui.button("Add to cart") }}</form><p id="told"></p>{% endblock %}"""
 WHEN = """{% extends "base.html" %}{% import "_macros/ui.html" as ui %}{% block main %}
 {{ ui.when(at, at, "Europe/Vienna") }}{% endblock %}"""
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'"
@@ -43,17 +43,14 @@ async def served(posted: list[dict[str, str]]) -> AsyncIterator[str]:
         posted.append((await request.form).to_dict())
         return "", 204
 
-    @app.get("/cart/mini")
-    async def mini() -> str:
-        return "3"
-
     @app.get("/quick")
     async def quick() -> str:
         return await render_template_string(QUICK)
 
     @app.post("/quick")
     async def deed() -> tuple[str, int, dict[str, str]]:
-        return "At most 8 of these.", 422, {"HX-Trigger": "cart-changed"}
+        badge = '<span class="count" id="badge" hx-swap-oob="true">3</span>'
+        return f"At most 8 of these.{badge}", 422
 
     @app.after_request
     async def policy(response: Response) -> Response:
@@ -135,10 +132,10 @@ async def test_htmx_shows_a_refusal_in_place_and_renews_the_badge(browser: Brows
         await page.goto(address.replace("/gallery", "/quick"))
         for _ in range(2):
             await page.get_by_role("button", name="Add to cart").click()
-            await expect(page.locator("#said")).to_have_text("At most 8 of these.")
+            await expect(page.locator("#told")).to_have_text("At most 8 of these.")
             await expect(page.locator(".count")).to_have_text("3")
             await expect(page.get_by_role("button", name="Add to cart")).to_be_enabled()
-            await page.evaluate("document.querySelectorAll('#said, .count').forEach(e => e.textContent = '')")
+            await page.evaluate("document.querySelectorAll('#told, .count').forEach(e => e.textContent = '')")
 
 
 async def test_hold_runs_out_in_words(browser: Browser) -> None:

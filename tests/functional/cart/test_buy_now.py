@@ -99,3 +99,16 @@ async def test_stripe_away_keeps_the_hold(buyer: Browser, world: World) -> None:
     status, place = await press(buyer, kind, 1, await token_in(buyer))
     (order,) = await orders(world)
     assert (status, place) == (303, f"/orders/{order.id}")
+    shown = str(await (await buyer.get(place)).get_data(as_text=True))
+    assert "The payment provider did not answer. Your tickets stay held" in shown
+    assert "Continue to payment" in shown
+
+
+async def test_stripes_no_gives_the_tickets_to_the_cart(buyer: Browser, world: World) -> None:
+    """In words, in the cart, with no money taken (spec: B8)."""
+    kind = await world.sell(cost=1000)
+    world.payments.refused_calls = 1
+    assert await press(buyer, kind, 1, await token_in(buyer)) == (303, "/cart")
+    shown = str(await (await buyer.get("/cart")).get_data(as_text=True))
+    assert "refused this payment. No money was taken; your tickets are in your cart again." in shown
+    assert await in_cart(world, buyer) == 1
