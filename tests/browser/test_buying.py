@@ -1,9 +1,12 @@
 """From the home page to the ticket's QR code, in a real browser against the real processes."""
 
 import re
+from io import BytesIO
 from typing import Any
 
 import pytest
+import zxingcpp
+from PIL import Image
 from playwright.async_api import expect
 
 from tests.browser.conftest import Visit
@@ -23,6 +26,16 @@ async def sees_qr_code(visitor: Visitor, sale: Sale) -> None:
     code = visitor.page.get_by_role("img", name="QR code")
     await expect(code).to_be_visible()
     assert await code.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+
+
+async def a_scanner_reads_the_code(visitor: Visitor) -> None:
+    """From the whole screen, black on white, in light, dark and forced colours."""
+    printed = (await visitor.page.locator(".stub .code").inner_text()).strip()
+    for scheme, forced in (("light", "none"), ("dark", "none"), ("light", "active"), ("dark", "active")):
+        await visitor.page.emulate_media(color_scheme=scheme, forced_colors=forced)  # type: ignore[arg-type]
+        screen = Image.open(BytesIO(await visitor.page.screenshot()))
+        read = [(found.text, str(found.format)) for found in zxingcpp.read_barcodes(screen, try_invert=False)]
+        assert read == [(printed, "QR Code")], f"{scheme}, forced colours {forced}"
 
 
 async def find_at_home(visitor: Visitor, sale: Sale) -> None:
@@ -133,13 +146,14 @@ async def test_everything_without_scripts(shop: RunningShop, visit: Visit, devic
 
 
 async def test_free_tickets_need_no_payment(shop: RunningShop, visit: Visit) -> None:
-    """The same road, without the payment page (spec: B3, B7)."""
+    """The same road, without the payment page; the code can be read from the screen (spec: B3, B7)."""
     sale = await shop.sell("Harbour Walk", cost=0)
     visitor = await visit(PHONE, signed_in=True)
     await visitor.put_into_cart(sale, 2)
     await visitor.page.goto("/cart")
     await visitor.press("Check out")
     await sees_qr_code(visitor, sale)
+    await a_scanner_reads_the_code(visitor)
     assert await shop.orders_and_attempts(visitor.email) == (1, 0)
 
 
