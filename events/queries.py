@@ -130,6 +130,13 @@ async def pages_by_id(session: AsyncSession, page_ids: Iterable[UUID]) -> dict[U
     return {page.id: page_dto(page) for page in pages}
 
 
+async def entry_href(session: AsyncSession, entry_id: UUID) -> str | None:
+    """The address of an event's own page."""
+    query = select(Page.slug, Entry.slug).join(Entry, Entry.page_id == Page.id).where(Entry.id == entry_id)
+    found = (await session.execute(query)).first()
+    return f"/p/{found[0]}/{found[1]}" if found else None
+
+
 async def page_by_slug(session: AsyncSession, slug: str) -> PageDTO | None:
     """A page by its address."""
     page = await session.scalar(select(Page).where(Page.slug == slug))

@@ -81,7 +81,7 @@ async def entry(page: str, entry: str) -> ResponseReturnValue:
     shown, snapshot = await _entry(page, entry)
 
     async def render() -> str:
-        context = await _entry_context(shown, Choice(), added=await _just_added())
+        context = await _entry_context(shown, await _brought(shown), added=await _just_added())
         return await render_template("events/entry.html", **context)
 
     return await _kept_for_visitors(snapshot, render)
@@ -96,7 +96,9 @@ async def buy(page: str, entry: str) -> ResponseReturnValue:
     user = await current_user()
     if user is None:
         choices.check_choice(chosen, shown, now=now())
-        return await _show(shown, chosen) if chosen.is_wrong else await keeping.to_sign_in(shown, chosen)
+        if chosen.is_wrong:
+            return await _show(shown, chosen)
+        return await keeping.to_sign_in(shown, chosen, pays=form.get("then") == "pay")
     count_cart_change(user.id)
     if form.get("then") == "pay" and not chosen.is_wrong:
         return await _buy_now(shown, chosen, user.id, token=form.get("token", ""))
@@ -140,6 +142,15 @@ async def _buy_now(shown: EntryView, chosen: Choice, user_id: UUID, *, token: st
             await flash(way_on.words, "error")
         return see_other(way_on.href)
     return await _show(shown, chosen)
+
+
+async def _brought(shown: EntryView) -> Choice:
+    """The numbers that somebody brings from the sign-in, to be bought with one press (keeping.py)."""
+    if await current_user() is None or not any(name.startswith(choices.PREFIX) for name in request.args):
+        return Choice()
+    chosen = choices.read_choice(request.args, shown)
+    choices.check_choice(chosen, shown, now=now())
+    return chosen
 
 
 async def _just_added() -> int:

@@ -15,8 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 class Errand:
     """An errand as the pages of signing in show it."""
 
+    title: str
+    """What becomes of it, such as "In your cart once you have signed in"."""
     lines: tuple[str, ...]
-    """Each reads behind "into your cart:", such as "2 tickets for Late Quartets"."""
+    """What it is, such as "2 tickets for Late Quartets"."""
     accent: str = ""
     """The colour of the page it comes from."""
 

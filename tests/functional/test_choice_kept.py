@@ -1,5 +1,6 @@
 """A visitor's choice goes with the sign-in: whoever completes it, finds the tickets in their cart, once."""
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -150,7 +151,7 @@ async def test_stranger_who_asks_for_a_mail_is_seen_through(app: Tillgate, sale:
     mail = await ask(mallory)
     page = await page_of(await ada.get(link_in(mail)))
     assert TWO_FOR_CONCERT in page
-    assert "chosen in the browser that asked for this mail" in page
+    assert "as it was chosen in the browser that asked for this mail:" in page
     answer = await ada.post(link_in(mail), form={"without": "1"})
     assert (answer.status_code, answer.location) == (303, "/")
     assert await in_cart(app) == {}
@@ -254,6 +255,69 @@ async def test_who_is_signed_in_has_no_errand(app: Tillgate, sale: Sale) -> None
     await client.post("/p/hall/concert/buy", form={f"quantity-{sale.concert}": "1"})
     assert await in_cart(app) == {sale.concert: 1}
     assert not any(cookie.name == keeping.COOKIE for cookie in client.cookie_jar)
+
+
+async def buy_now(client: Browser, event: str, type_id: UUID, number: int) -> None:
+    """Pressed on a page that was signed in until now."""
+    answer = await client.post(
+        f"/p/hall/{event}/buy", form={f"quantity-{type_id}": str(number), "then": "pay", "token": "any"}
+    )
+    assert (answer.status_code, answer.location) == (303, f"/sign-in?next=%2Fp%2Fhall%2F{event}")
+
+
+async def test_buy_now_goes_on_after_the_sign_in(app: Tillgate, sale: Sale) -> None:
+    """To the event with the numbers filled in, in any browser; what was chosen besides is in the cart."""
+    desk, phone = browser(app), browser(app)
+    await buy_now(desk, "concert", sale.concert, 2)
+    page = await page_of(await desk.get("/sign-in"))
+    assert "Waiting for you once you have signed in:" in page
+    assert f"{TWO_FOR_CONCERT}, to buy now" in page
+    way_on = (await phone.post(link_in(await ask(desk)))).location
+    assert way_on == f"/p/hall/concert?quantity-{sale.concert}=2"
+    page = await page_of(await phone.get(way_on))
+    assert "Press Buy now to go on to the payment." in page
+    assert re.search(rf'name="quantity-{sale.concert}"[^>]* value="2"', page)
+    assert await in_cart(app) == {}
+    await choose(tablet := browser(app), "recital", sale.recital)
+    await buy_now(tablet, "concert", sale.concert, 1)
+    page = await page_of(await tablet.get("/sign-in"))
+    assert f"{ONE_FOR_RECITAL}</strong>" in page
+    assert "1 ticket for Concert, to buy now</strong>" in page
+    way_on = (await phone.post(link_in(await ask(tablet)))).location
+    assert way_on == f"/p/hall/concert?quantity-{sale.concert}=1"
+    assert await in_cart(app) == {sale.recital: 1}
+
+
+async def test_buy_now_that_sold_out_meanwhile_is_told_at_its_field(app: Tillgate, sale: Sale) -> None:
+    """And a later choice for the cart, of the same event or another, is no "Buy now" any more."""
+    desk, phone = browser(app), browser(app)
+    await buy_now(desk, "concert", sale.concert, 2)
+    mail = await ask(desk)
+    await sell_out(app, sale.concert)
+    app.extensions["catalogue"].forget()
+    way_on = (await phone.post(link_in(mail))).location
+    assert f'id="f-quantity-{sale.concert}-error">Sold out.' in await page_of(await phone.get(way_on))
+    await buy_now(desk, "recital", sale.recital, 2)
+    await choose(desk, "recital", sale.recital)
+    assert (await phone.post(link_in(await ask(desk)))).location == "/cart"
+    assert await in_cart(app) == {sale.recital: 1}
+
+
+async def test_numbers_in_an_address_are_for_who_is_signed_in(app: Tillgate, sale: Sale) -> None:
+    """A visitor's page is the same for all; nonsense is told, and nothing is written by a look."""
+    path = f"/p/hall/concert?quantity-{sale.concert}="
+    assert f'name="quantity-{sale.concert}" type="number"' in await page_of(
+        await browser(app).get(path + "2")
+    )
+    assert 'value="2"' not in await page_of(await browser(app).get(path + "2"))
+    client = await signed_in_client(app)
+    for number, words in (("x", "Enter a whole number"), ("999", "Choose 1 to"), ("9" * 400, "whole number")):
+        answer = await client.get(path + number)
+        assert answer.status_code == 200
+        assert words in await page_of(answer)
+    answer = await client.get(f"/p/hall/concert?quantity-{sale.recital}=1")
+    assert "does not belong to this event" in await page_of(answer)
+    assert await in_cart(app) == {}
 
 
 def test_no_more_is_kept_than_fits() -> None:
