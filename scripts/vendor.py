@@ -45,6 +45,7 @@ PDF_FONTS = {
     **{f"noto-sans/files/noto-sans-{script}-400-normal.woff": script for script in NOTO},
     "noto-sans-hebrew/files/noto-sans-hebrew-hebrew-400-normal.woff": "hebrew",
     "noto-sans-arabic/files/noto-sans-arabic-arabic-400-normal.woff": "arabic",
+    "noto-sans-math/files/noto-sans-math-latin-400-normal.woff": "symbols",
     "noto-sans-thai/files/noto-sans-thai-thai-400-normal.woff": "thai",
     "noto-emoji/files/noto-emoji-emoji-400-normal.woff": "emoji",
     "nanum-gothic/files/nanum-gothic-korean-400-normal.woff": "korean",

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 FIRST = "latin"
 """It writes whatever it has letters for; the others only what it lacks."""
 SIMPLE = ("latin-ext", "greek", "greek-ext", "cyrillic", "cyrillic-ext", "vietnamese")
-"""One shape for each letter, from left to right. So are Korean and Han: nothing has to be worked out."""
+"""One shape for each letter, from left to right."""
 SHAPED = ("hebrew", "arabic", "devanagari", "thai", "emoji")
 """Letters change with their neighbours, or run from right to left: HarfBuzz works it out."""
-LARGE = ("korean", "han")
-FONTS = (FIRST, *SIMPLE, *SHAPED, *LARGE)
-"""In this order a letter is looked for: small ones first."""
+LAST = ("symbols", "korean", "han")
+"""Simple too, but large; and what they have of other scripts is better where it belongs."""
+FONTS = (FIRST, *SIMPLE, *SHAPED, *LAST)
+"""In this order a letter is looked for."""
 BOX = "\u25a1"
 """In place of a character that no font has."""
 LEADING = 0.5

@@ -22,6 +22,7 @@ SCRIPTS = {
     "japanese": "東京の音楽会 タワー「夜」",
     "simplified": "北京音乐会，晚上八点",
     "traditional": "臺灣國家音樂廳",
+    "symbols": "→ ✓ ★ ♥ ♫ ∞ ≤",
     "emoji": "🎭🎉 👍🏽 ❤️ 👨‍👩‍👧",
     "mixed": "Abend مساء und 音楽 и ночь 🎭",
 }
@@ -44,8 +45,10 @@ def test_no_character_goes_missing(script: str) -> None:
 
 
 def test_what_no_font_has_is_a_box() -> None:
-    """One for each, so that somebody sees that something is missing, and how much."""
-    assert read_back(written("a\U00010380b\x07c").finished()) == f"a{BOX}b{BOX}c"
+    """One for each, so that somebody sees that something is missing, and how much. It costs no large font."""
+    paper = written("a\U00010380b\x07c")
+    assert read_back(paper.finished()) == f"a{BOX}b{BOX}c"
+    assert set(paper.pdf.fonts) == {"latin", "symbols"}
 
 
 def test_what_turns_text_round_is_not_drawn() -> None:
@@ -74,6 +77,16 @@ def test_each_paragraph_has_its_own_direction() -> None:
     assert [text for text, _ in places] == ["עולם", "שלום", "Hello"]
     assert places[0][1] > 500
     assert places[2][1] < 50
+
+
+def test_a_paragraph_from_right_to_left_begins_in_its_first_line() -> None:
+    """Its words are turned round line by line, not all at once."""
+    lines = read_back(
+        written(" ".join(letter * 9 for letter in "אבגדהוזחטיכלמנסעפצקרשת")).finished()
+    ).splitlines()
+    assert len(lines) == 2
+    assert "א" in lines[0]
+    assert "ת" in lines[1]
 
 
 def test_a_text_in_latin_pays_for_nothing_else() -> None:

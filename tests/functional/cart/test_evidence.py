@@ -82,6 +82,9 @@ async def test_an_umlaut_domain_is_shown_as_it_is_typed(shop: Shop) -> None:
     text = read_back(await (await client.get(f"{order}/evidence.pdf")).get_data(as_text=False))
     assert "Buyer anna@müller.de" in text
     assert "To anna@müller.de" in text
+    async with shop.database.sessions() as session:
+        for mail in await session.scalars(select(OutgoingMail)):
+            assert "xn--" not in mail.subject + mail.text + mail.html
     for path in ("money.csv", "entries/concert/door-list.csv"):
         assert ",anna@müller.de," in await page_of(await client.get(f"/organizer/hall/{path}")), path
     assert Returned.to(Order(email="anna@xn--mller-kva.de")).masked_email == "a…@müller.de"
