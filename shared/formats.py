@@ -3,6 +3,7 @@
 Dates are said in the page's time zone, never the machine's. Results are cached: pages show the same few over and over.
 """
 
+import math
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -25,6 +26,7 @@ LOCALE = Locale("en")
 EVENING = timedelta(
     hours=12
 )  # an event that ends this soon after it began ends "at 02:00", not on another date
+LONG_MINUTES = 120  # above that, a deadline is told in hours
 
 TICKET_WORDS = {
     TicketState.PENDING: "In your cart",
@@ -112,6 +114,19 @@ def state_words(state: str, of: str = "ticket") -> str:
     return TICKET_WORDS[TicketState(state)]
 
 
+def seconds_left(until: datetime, now: datetime) -> int:
+    """Whole seconds until then; 0 where it is past."""
+    return max(0, int((until - now).total_seconds()))
+
+
+def time_left(until: datetime, now: datetime) -> str:
+    """7 minutes left. hold.js says the same as time goes on."""
+    minutes = math.ceil((until - now).total_seconds() / 60)
+    if minutes > LONG_MINUTES:
+        return f"{minutes // 60} hours left"
+    return f"{counted(max(1, minutes), 'minutes')} left"
+
+
 @lru_cache(maxsize=64)
 def counted(number: int, plural: str) -> str:
     """`1 charge`, `2 charges`; for names whose plural is an s."""
@@ -133,6 +148,8 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "date_part": date_part,
     "clock_time": clock_time,
     "from_to": from_to,
+    "seconds_left": seconds_left,
+    "time_left": time_left,
     "when": when,
     "zone_name": zone_name,
     "state_words": state_words,

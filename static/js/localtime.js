@@ -1,4 +1,5 @@
-// Says an event's start in the viewer's own time where that differs from the page's. Used where ui.when stands.
+// Says times by the viewer's own clock where that differs from the page's: an event's start beside the page's own time
+// (ui.when), a deadline instead of it (ui.deadline).
 
 function said(date, timeZone, dateStyle) {
   return new Intl.DateTimeFormat("en-GB", { dateStyle, timeStyle: "short", timeZone }).format(date);
@@ -17,11 +18,32 @@ function whichOfTwo(date) {
   return comesTwice(date) ? ` (${parts.find((part) => part.type === "timeZoneName").value})` : "";
 }
 
-for (const place of document.querySelectorAll("[data-local-time]")) {
-  const time = place.previousElementSibling;
-  const start = new Date(time.dateTime);
-  const [mine, theirs] = [said(start, undefined, "short"), said(start, time.dataset.zone, "short")];
-  if (mine === theirs) continue;
+// The viewer's own time of a <time>; nothing where the page's says the same.
+function own(time) {
+  const moment = new Date(time.dateTime);
+  const [mine, theirs] = [said(moment, undefined, "short"), said(moment, time.dataset.zone, "short")];
+  if (mine === theirs) return "";
   const sameDay = mine.split(",")[0] === theirs.split(",")[0];
-  place.textContent += ` · ${said(start, undefined, sameDay ? undefined : "medium")}${whichOfTwo(start)} your time`;
+  return `${said(moment, undefined, sameDay ? undefined : "medium")}${whichOfTwo(moment)}`;
 }
+
+const done = new WeakSet(); // each once; htmx may bring more
+
+function fresh(selector) {
+  return [...document.querySelectorAll(selector)].filter((place) => !done.has(place) && done.add(place));
+}
+
+function start() {
+  for (const place of fresh("[data-local-time]")) {
+    const mine = own(place.previousElementSibling);
+    if (mine) place.textContent += ` · ${mine} your time`;
+  }
+  for (const place of fresh("[data-deadline]")) {
+    const time = place.querySelector("time");
+    const mine = own(time);
+    if (mine) [time.textContent, place.querySelector("[data-zone-name]").textContent] = [mine, "your time"];
+  }
+}
+
+start();
+document.addEventListener("htmx:after:swap", start);

@@ -141,12 +141,13 @@ async def test_htmx_shows_a_refusal_in_place_and_renews_the_badge(browser: Brows
 async def test_hold_runs_out_in_words(browser: Browser) -> None:
     """The bar follows the time the server said was left; over, it says what comes next (spec: B9, H10)."""
     async with served([]) as address:
-        page = await opened(browser, "about:blank")
+        page = await opened(browser, "about:blank", timezone_id="Europe/Vienna")
         await page.clock.install(time=NOW)
         await page.goto(address)
         words, bar = page.locator("[data-hold-words]").first, page.locator(".hold progress").first
-        await expect(words).to_contain_text("Held for you until 20:04 (Vienna)")
+        await expect(words).to_have_text("Held for you until 20:04 (Vienna), 20 minutes left")
         await page.clock.run_for(timedelta(minutes=10) // timedelta(milliseconds=1))
+        await expect(words).to_have_text("Held for you until 20:04 (Vienna), 10 minutes left")
         assert 590 < await bar.evaluate("bar => bar.value") <= 600
         await page.clock.run_for(timedelta(minutes=11) // timedelta(milliseconds=1))
         await expect(words).to_contain_text("The hold has ended.")
@@ -161,9 +162,15 @@ async def test_hold_runs_out_in_words(browser: Browser) -> None:
     ],
 )
 async def test_viewers_own_time_where_it_differs(browser: Browser, zone: str, words: str) -> None:
+    """An event's beside the page's own, a deadline's instead of it (spec: B9)."""
     async with served([]) as address:
         page = await opened(browser, address, timezone_id=zone)
         await expect(page.locator("[data-local-time]").first).to_have_text(words)
+        clock = {"Europe/Vienna": "20:04 (Vienna)", "Europe/London": "19:04 your time"}
+        held = clock.get(zone, "13 Dec 2026, 04:04 your time")
+        await expect(page.locator("[data-hold-words]").first).to_contain_text(
+            f"until {held}, 20 minutes left"
+        )
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,16 @@ def test_asset_changes_its_address_with_its_content() -> None:
     assert formats.asset("vendor/not-there.js") == "/static/vendor/not-there.js"
 
 
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(1, "1 minute"), (60, "1 minute"), (61, "2 minutes"), (7200, "120 minutes"), (7201, "2 hours")],
+)
+def test_how_long_something_is_still_held(seconds: int, words: str) -> None:
+    until = EVENING + timedelta(seconds=seconds)
+    assert formats.time_left(until, EVENING) == f"{words} left"
+    assert formats.seconds_left(EVENING, until) == 0
+
+
 def test_mails_get_the_same_filters() -> None:
     environment = Environment(autoescape=True)
     formats.install(environment)

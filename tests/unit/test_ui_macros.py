@@ -130,7 +130,8 @@ async def test_parts_say_it_in_words(app: Tillgate) -> None:
         html = await gallery(app)
     assert 'Saturday 12 December 2026, <span class="nowrap">20:00–23:00</span></time>' in html
     assert "Vienna time" in html
-    assert "Held for you until <strong>20:04</strong> (Vienna)" in html
+    assert ">20:04</time> <span data-zone-name>(Vienna)</span>" in html
+    assert ">20 minutes left</span>" in html
     assert "The hold has ended." in html
     assert "€24.50" in html
     assert "Payment on its way" in html
