@@ -8,7 +8,7 @@ from quart import Blueprint, Response, flash, g, render_template, request, sessi
 from quart.typing import ResponseReturnValue
 
 from events import choice as choices
-from events import keeping, own_holds, pending
+from events import findable, keeping, own_holds, pending
 from events.allowance import read_allowance
 from events.calendar_file import calendar_file, method
 from events.catalogue import Catalogue, Snapshot
@@ -82,9 +82,27 @@ async def entry(page: str, entry: str) -> ResponseReturnValue:
 
     async def render() -> str:
         context = await _entry_context(shown, await _brought(shown), added=await _just_added())
+        if await current_user() is None:
+            context["event_data"] = findable.event_data(
+                shown, public_url=shop().settings.public_url, now=now()
+            )
         return await render_template("events/entry.html", **context)
 
     return await _kept_for_visitors(snapshot, render)
+
+
+@blueprint.get("/robots.txt")
+async def robots() -> ResponseReturnValue:
+    """What search engines may look at."""
+    return Response(findable.robots(shop().settings.public_url), content_type="text/plain; charset=utf-8")
+
+
+@blueprint.get("/sitemap.xml")
+async def sitemap() -> ResponseReturnValue:
+    """The public pages that there are."""
+    paths = await findable.public_paths(db_session(), now=now())
+    body = findable.sitemap(paths, shop().settings.public_url)
+    return Response(body, content_type="application/xml", headers={"Cache-Control": "public, max-age=3600"})
 
 
 @blueprint.post("/p/<page>/<entry>/buy")

@@ -8,6 +8,8 @@ PUBLIC_ENDPOINTS = frozenset(
         "events.home",
         "events.page",
         "events.entry",
+        "events.robots",
+        "events.sitemap",
         "events.buy",  # a visitor's choice is kept and leads to the sign-in
         # sign-in
         "identity.sign_in",

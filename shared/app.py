@@ -40,6 +40,7 @@ def create_app(
     app.health_facts, app.figures = {"the shop": shared_facts}, {}
     app.secret_key = settings.secret_key
     app.config.update(TEMPLATES_AUTO_RELOAD=False)
+    app.jinja_env.globals["public_url"] = settings.public_url
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     init_web(app)
     for part in (
