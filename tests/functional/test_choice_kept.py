@@ -1,5 +1,6 @@
 """A visitor's choice goes with the sign-in: whoever completes it, finds the tickets in their cart, once."""
 
+import asyncio
 import re
 from dataclasses import dataclass
 from datetime import timedelta
@@ -103,6 +104,21 @@ async def test_code_and_link_of_several_mails_bring_it_once(app: Tillgate, sale:
     assert (await tablet.post(link_in(second))).location == "/p/hall"
     assert (await desk.post("/sign-in", form={"code": code_in(second)})).location == "/p/hall"
     assert await in_cart(app) == {sale.concert: 2, sale.recital: 1}
+
+
+async def test_two_links_and_a_code_at_once_bring_it_once(app: Tillgate, sale: Sale) -> None:
+    """Of three sign-ins in the same moment one carries it out; all three are signed in."""
+    desk = browser(app)
+    await choose(desk, "concert", sale.concert, 2)
+    first, second = await ask(desk), await ask(desk)
+    answers = await asyncio.gather(
+        browser(app).post(link_in(first)),
+        browser(app).post(link_in(second)),
+        desk.post("/sign-in", form={"code": code_in(second)}),
+    )
+    assert [answer.status_code for answer in answers] == [303, 303, 303]
+    assert sorted(answer.location for answer in answers).count("/cart") >= 1
+    assert await in_cart(app) == {sale.concert: 2}
 
 
 async def test_after_the_link_elsewhere_a_new_choice_is_a_new_errand(app: Tillgate, sale: Sale) -> None:
