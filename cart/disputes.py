@@ -1,4 +1,4 @@
-"""Disputes: a buyer's bank asks for a payment back. While it holds the money, the tickets open no door (spec: H4).
+"""Disputes: a buyer's bank asks for a payment back. While it holds the money, no ticket is valid for entry (spec: H4).
 
 Called with what Stripe says of a dispute by the webhook and by the reconciler, any number of times, in any order.
 """
@@ -139,8 +139,8 @@ async def _tell(
 
 
 HELD_WORDS = (
-    "The bank has taken the money for now, so the tickets of this order open no door. Answer the dispute in Stripe’s"
-    " dashboard before it is due; the order’s page tells until when, and has the evidence to send along."
+    "The bank has taken the money for now, so the tickets of this order are not valid for entry. Answer the dispute in"
+    " Stripe’s dashboard before it is due; the order’s page tells until when, and has the evidence to send along."
 )
 INQUIRY_WORDS = (
     "The bank asks about this payment and has taken no money yet. Answer in Stripe’s dashboard before it is due; the"

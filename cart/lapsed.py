@@ -30,7 +30,7 @@ class Lapse:
 
 
 async def orders_about_cart(session: AsyncSession, user_id: UUID, *, now: datetime) -> list[Order]:
-    """A user's unfinished checkouts, and those whose tickets went back to the cart of late; newest first, with lines.
+    """A user's unfinished checkouts, and those whose tickets recently returned to the cart; newest first, with lines.
 
     All in one statement: the cart's page is asked for often.
     """

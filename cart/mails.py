@@ -31,7 +31,7 @@ async def owe_paid_mail(
     now: datetime,
     late: bool = False,
 ) -> None:
-    """The tickets; `late`: the payment came after the hold had lapsed, and they were still to be had."""
+    """The tickets; `late`: the payment came after the hold had lapsed, and they were still available."""
     parts = _whole_lines(lines)
     await _owe(session, till, order, "order_paid", order.id, parts, now=now, late=late)
 

@@ -164,7 +164,7 @@ class Refund(Base):
     unallocated: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     """Made at Stripe by hand, for a part of the payment: nobody has said yet for which lines."""
     solved_at: Mapped[datetime | None]
-    """UTC; set on one that failed, once it was tried anew or paid back otherwise. Until then it is shown."""
+    """UTC; set on one that failed, once it was tried anew or refunded outside Stripe. Until then it is shown."""
     solved_note: Mapped[str | None]
     stripe_refund_id: Mapped[str | None]
     stripe_account: Mapped[str]

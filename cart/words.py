@@ -17,12 +17,12 @@ DEEDS = {
     "tickets_cancelled": "Tickets cancelled",
     "refund_due": "Refund decided",
     "refund_by_hand": "Refunded by hand at Stripe",
-    "refund_allocated": "Said which tickets the refund was for",
+    "refund_allocated": "Refund assigned to tickets",
     "refund_sent": "Refund on its way",
     "refund_succeeded": "Refunded",
     "refund_failed": "Refund failed",
     "refund_tried_again": "Refund tried again",
-    "refund_paid_otherwise": "Paid back otherwise",
+    "refund_paid_otherwise": "Refunded outside Stripe",
     "refund_waiting_dispute": "Refund waits for the dispute",
     "refund_withdrawn": "Refund not needed any more",
     "dispute_opened": "The buyer’s bank disputes the payment",
@@ -123,7 +123,7 @@ def state_of_refund(refund: Refund) -> str:
     """How a refund stands, how a failure of it was solved, or why it has not gone through."""
     state = REFUND_STATES[refund.state]
     if refund.solved_note:
-        return f"{state}; paid back otherwise: {refund.solved_note}"
+        return f"{state}; refunded outside Stripe: {refund.solved_note}"
     if refund.solved_at:
         return f"{state}; tried again"
     why = why_not_through(refund)

@@ -15,7 +15,7 @@ from shared.contracts.dtos import Occasion, PageDTO
 from shared.contracts.states import SELLING_ROLES, PageRole
 from shared.csv_file import CONTENT_TYPE, as_download
 from shared.errors import AppError, Conflict, Invalid
-from shared.identity.guard import require_user
+from shared.identity.guard import is_operator, require_user
 from shared.web import db_session, now, see_other, shop, streamed
 
 
@@ -30,6 +30,7 @@ async def organizer() -> ResponseReturnValue:
         pages=pages,
         doors=[page for page, role in members if role is PageRole.DOOR],
         decisions=[one for page in pages for one in page.decisions],
+        is_operator=await is_operator(user),
         now=now(),
     )
 

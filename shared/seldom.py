@@ -17,7 +17,7 @@ class Seldom:
         self._done: dict[object, list[datetime]] = {}
 
     def may(self, key: object, now: datetime) -> bool:
-        """True, and counted, where it was not done too often of late."""
+        """True, and counted, where it was not done too often recently."""
         recent = self._recent(key, now)
         if len(recent) >= self._times:
             return False

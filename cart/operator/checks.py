@@ -31,6 +31,8 @@ from shared.models import HealthCheck
 CLOCK, ADDRESS = "stripe_clock_ahead_seconds", "webhook_address"
 ENDPOINT, VERSION = "webhook_endpoint", "webhook_version"
 NAMES = (CLOCK, ADDRESS, ENDPOINT, VERSION)
+ASKED = "checks_asked"
+"""Not a check, but a row beside theirs: when somebody last wanted them made at once."""
 
 EVERY, SOON = timedelta(hours=1), timedelta(minutes=1)
 PATH = "/webhooks/stripe"
@@ -59,18 +61,28 @@ class CheckSweep:
     async def run(self, payments: Payments, now: datetime) -> int:
         """Check what is due; returns how many results were written. Two workers at once only check twice."""
         async with self._sessions.reading() as session:
-            rows = list(await session.scalars(select(HealthCheck).where(HealthCheck.name.in_(NAMES))))
-        if self._started and len(rows) == len(NAMES) and not any(_is_due(row, now) for row in rows):
+            found_last = await session.scalars(
+                select(HealthCheck).where(HealthCheck.name.in_((*NAMES, ASKED)))
+            )
+            rows = {row.name: row for row in found_last}
+        asked = rows.pop(ASKED, None) is not None
+        if (
+            self._started
+            and len(rows) == len(NAMES)
+            and not any(_is_due(row, now, asked=asked) for row in rows.values())
+        ):
             return 0
         found = await check_all(payments, self._public_url)
         async with self._sessions.begin() as session:
             await keep(session, found, now=now)
+            await session.execute(delete(HealthCheck).where(HealthCheck.name == ASKED, HealthCheck.at <= now))
         self._started = True
         return len(found)
 
 
-def _is_due(row: HealthCheck, now: datetime) -> bool:
-    return row.at <= now - (EVERY if row.ok else SOON)
+def _is_due(row: HealthCheck, now: datetime, *, asked: bool) -> bool:
+    """By its age, or because somebody has asked for it."""
+    return row.at <= now - (EVERY if row.ok else SOON) or asked
 
 
 async def keep(session: AsyncSession, found: dict[str, Outcome], *, now: datetime) -> None:
@@ -84,9 +96,9 @@ async def keep(session: AsyncSession, found: dict[str, Outcome], *, now: datetim
         )
 
 
-async def check_anew(session: AsyncSession) -> None:
-    """Have the worker check now; until then, nothing is known."""
-    await session.execute(delete(HealthCheck).where(HealthCheck.name.in_(NAMES)))
+async def check_anew(session: AsyncSession, *, now: datetime) -> None:
+    """Have the worker check now; until it has, what it found last stands."""
+    await keep(session, {ASKED: Outcome(True, "")}, now=now)
     await nudge(session, "checks")
 
 

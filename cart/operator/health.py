@@ -237,7 +237,7 @@ async def books(session: AsyncSession, now: datetime) -> Fact:
         level = Level.ALARM if last.committed else max(level, Level.WARN)
         words = f"{counted(len(left), 'difference')} {lasted(age)} ago."
     elif last.differences:
-        words = f"{counted(len(last.differences), 'difference')} found and put right {lasted(age)} ago."
+        words = f"{counted(len(last.differences), 'difference')} found and fixed {lasted(age)} ago."
     return Fact(name, title, words, level, len(left), last.finished_at, BOOKS, href)
 
 

@@ -10,7 +10,9 @@ from cart import overdue, words
 from cart.office.asked import asked_of_operator
 from cart.office.routes import carry_out_decision
 from cart.operator import checks, views
+from cart.operator.event_words import EVENT_WORDS, result_words
 from cart.operator.views import Show
+from cart.operator.whose import orders_of
 from cart.routes import REFUND_LIMIT, REFUND_PERIOD, blueprint, till
 from shared.contracts.payment_errors import (
     PaymentsRefused,
@@ -32,9 +34,12 @@ async def operator_events() -> ResponseReturnValue:
     return await render_template(
         "operator/events.html",
         rows=rows[: views.PER_PAGE],
+        orders=await orders_of(db_session(), rows),
         more=rows[views.PER_PAGE - 1].id if len(rows) > views.PER_PAGE else None,
         show=show,
         words=views.SHOW_WORDS,
+        meanings=EVENT_WORDS,
+        result_words=result_words,
     )
 
 
@@ -43,7 +48,14 @@ async def operator_event(event_id: str) -> ResponseReturnValue:
     """One event: what it did and what it says."""
     await require_operator()
     event = await views.event_detail(db_session(), event_id)
-    return await render_template("operator/event.html", event=event, body=views.readable(event.body))
+    return await render_template(
+        "operator/event.html",
+        event=event,
+        order=(await orders_of(db_session(), [event])).get(event.id),
+        body=views.readable(event.body),
+        meanings=EVENT_WORDS,
+        result_words=result_words,
+    )
 
 
 @blueprint.post("/operator/events/<event_id>/again")
@@ -54,7 +66,7 @@ async def operator_event_again(event_id: str) -> ResponseReturnValue:
     if result is None:
         await flash("It failed again. The reason stands below.", "error")
     else:
-        await flash(f"Done again: {result.replace('_', ' ')}.", "ok")
+        await flash(f"Done again: {result_words(result)}.", "ok")
     board(shop()).forget()
     return see_other(f"/operator/events/{event_id}")
 
@@ -142,7 +154,10 @@ async def operator_decide(order_id: UUID) -> ResponseReturnValue:
 async def operator_checks() -> ResponseReturnValue:
     """Have the worker ask Stripe and our webhook's address again, now."""
     await require_operator()
-    await checks.check_anew(db_session())
+    await checks.check_anew(db_session(), now=now())
     board(shop()).forget()
-    await flash("The worker checks now. Reload this page in a few seconds.", "info")
+    await flash(
+        "The worker checks now; until it has, the last results stand. Reload this page in a few seconds.",
+        "info",
+    )
     return see_other("/operator")

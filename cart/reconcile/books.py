@@ -131,7 +131,7 @@ async def compare_balance(
     since: datetime | None,
     progress: Progress,
 ) -> list[Difference]:
-    """The ledger's balance of an account against Stripe's, in each currency; what is not posted yet is reckoned in.
+    """The ledger's balance of an account against Stripe's, in each currency; what is not posted yet is included.
 
     Under sales both move: what Stripe says before and after we looked has to be the same.
     """

@@ -58,7 +58,7 @@ KIND_WORDS = {
     Kind.PAYMENT_ON_ITS_WAY: "Payment on its way, not noted here",
     Kind.DELAYED_FAILED: "Delayed payment failed, not noted here",
     Kind.SESSION_EXPIRED: "Payment page expired, still open here",
-    Kind.SESSION_OF_NO_USE: "Payment page open for nothing",
+    Kind.SESSION_OF_NO_USE: "Open payment page that is no longer needed",
     Kind.SESSION_AMOUNT: "Payment page asks for another amount",
     Kind.SESSION_UNKNOWN: "Payment page that Stripe does not know",
     Kind.SESSION_STATE: "Payment page in a state that this version does not know",
@@ -68,17 +68,17 @@ KIND_WORDS = {
     Kind.INTENT_WITHOUT_PAYMENT: "Money at Stripe without a payment here",
     Kind.PAYMENT_UNKNOWN: "Payment that Stripe does not know",
     Kind.AMOUNT_DIFFERS: "Amounts differ",
-    Kind.PAYMENT_WITHOUT_END: "Money that bought nothing and does not go back",
+    Kind.PAYMENT_WITHOUT_END: "Payment not applied to an order and not refunded",
     Kind.REFUND_NOT_HERE: "Refund at Stripe, not noted here",
-    Kind.REFUND_DIFFERS: "Refund stands otherwise at Stripe",
+    Kind.REFUND_DIFFERS: "Refund status differs from Stripe",
     Kind.REFUND_UNKNOWN: "Refund that Stripe does not know",
     Kind.REFUND_OVERDUE: "Refund owed for too long",
     Kind.REFUND_FAILED: "Refund failed",
     Kind.DISPUTE_NOT_HERE: "Dispute at Stripe, not noted here",
-    Kind.DISPUTE_DIFFERS: "Dispute stands otherwise at Stripe",
+    Kind.DISPUTE_DIFFERS: "Dispute status differs from Stripe",
     Kind.TICKETS_BLOCKED_WRONGLY: "Tickets and dispute disagree",
     Kind.PAYOUT_NOT_HERE: "Payout at Stripe, not noted here",
-    Kind.PAYOUT_DIFFERS: "Payout stands otherwise at Stripe",
+    Kind.PAYOUT_DIFFERS: "Payout status differs from Stripe",
     Kind.TRANSACTION_NOT_POSTED: "Movement at Stripe, not in the ledger",
     Kind.TRANSACTION_UNKNOWN: "Movement in the ledger that Stripe does not know",
     Kind.BALANCE_DIFFERS: "Ledger and Stripe's balance differ",
@@ -153,7 +153,7 @@ class Scope:
     now: datetime
     since: datetime
     grace: timedelta
-    """What is younger is in the hands of a request or a webhook, and no difference."""
+    """What is younger may still be being processed by a request or a webhook, and no difference."""
     installation_id: UUID
     livemode: bool
     refund_orphans: bool = False

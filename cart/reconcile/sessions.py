@@ -53,7 +53,7 @@ async def _compare(
 
 
 def _is_on_its_way(facts: SessionFacts, attempt: AttemptBrief, listed: Listed, scope: Scope) -> bool:
-    """Whether what was just made, paid or closed may still be in the hands of a request or a webhook."""
+    """Whether what was just made, paid or closed may still be being processed by a request or a webhook."""
     charge = listed.charges.get(facts.payment_intent or "")
     moments = (facts.created, attempt.order.closed_at, charge.created if charge else None)
     return any(scope.is_young(moment) for moment in moments)

@@ -22,6 +22,7 @@ from shared.contracts.dtos import TicketDTO
 from shared.contracts.protocols import CalendarService
 from shared.contracts.states import OrderState, TicketState
 from shared.errors import Conflict, Invalid, NotFound
+from shared.formats import clock_time, date_short, zone_name
 from shared.jobs import nudge
 from shared.money import STEPS, Money, format_minor, is_payable, split
 
@@ -257,8 +258,13 @@ def why_not(ticket: TicketDTO, *, now: datetime) -> str | None:
     if hours is None:
         return "please ask the organizer, who decides about refunds."
     if now > ticket.starts_at - timedelta(hours=hours):
-        return f"tickets can be given back until {hours} hours before the start."
+        return f"tickets could be given back until {_last_moment(ticket, hours)}."
     return None
+
+
+def _last_moment(ticket: TicketDTO, hours: int) -> str:
+    until, zone = ticket.starts_at - timedelta(hours=hours), ticket.time_zone
+    return f"{date_short(until, zone)}, {clock_time(until, zone)} ({zone_name(zone)}), {hours} hours before the start"
 
 
 def check_payable(amount: int, currency: str) -> None:

@@ -62,8 +62,8 @@ REASON_WORDS = {
 """As the buyer is told; the office's words are in words.py."""
 
 COUNTS = or_(Refund.state.not_in(("failed", "withdrawn")), Refund.solved_note.is_not(None))
-"""Refunds that count against what was paid. One that failed does not, unless it was paid back otherwise: then it has
-a note; tried anew it has a successor that counts."""
+"""Refunds that count against what was paid. One that failed does not, unless it was refunded outside Stripe: then it
+has a note; tried anew it has a successor that counts."""
 
 _STEPS = {"sent": 1, "succeeded": 2, "failed": 3}
 """How far Stripe has come with a refund; a bank may still send back what has succeeded. The rest is before that."""

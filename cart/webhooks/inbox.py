@@ -36,7 +36,9 @@ class StateUnknown(AppError):
 
 REFUSALS_KEPT = timedelta(days=7)
 PROMPT_TRIES, MOST_TRIES = 3, 15
-LEFT_OVER = timedelta(seconds=30)  # younger ones are in the hands of the request that brought them
+LEFT_OVER = timedelta(
+    seconds=30
+)  # younger ones may still be being processed by the request that brought them
 
 
 async def receive(

@@ -17,6 +17,7 @@ from shared.identity.guard import (
     CurrentUser,
     current_user,
     forget,
+    is_operator,
     remember,
     require_user,
     versions,
@@ -268,7 +269,11 @@ async def everywhere() -> Response:
 async def account() -> Page:
     """The user's address, and the way out of all browsers."""
     user = await require_user()
-    return await render_template("identity/account.html", email=await email_of(db_session(), user.id))
+    return await render_template(
+        "identity/account.html",
+        email=await email_of(db_session(), user.id),
+        is_operator=await is_operator(user),
+    )
 
 
 def _welcome(done: challenge.SignedIn) -> Response:

@@ -141,7 +141,7 @@ async def test_two_tabs(shop: RunningShop, visit: Visit) -> None:
 
 
 async def test_sold_out_between_cart_and_checkout(shop: RunningShop, visit: Visit) -> None:
-    """Told which, nothing lost, no order; what is still to be had can be bought (spec: B8, B13)."""
+    """Told which, nothing lost, no order; what is still available can be bought (spec: B8, B13)."""
     scarce = await shop.sell("The Last Two Chairs", capacity=2)
     plenty = await shop.sell("Plenty of Room")
     late = await visit(PHONE, signed_in=True)

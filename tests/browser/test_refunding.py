@@ -90,7 +90,7 @@ async def test_what_happens_at_stripe(shop: RunningShop, visit: Visit) -> None:
     await owner.page.goto(office.rpartition("/")[0])
     await owner.sees("Needs a decision")
     await looks_right(owner.page)
-    await reads(buyer, order, "its tickets open no door")
+    await reads(buyer, order, "these tickets are not valid for entry")
     await looks_right(buyer.page)
     mail = await shop.mail(owner.email, "disputes €18.50")
     assert f"{shop.url}{office}" in mail.text

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -131,12 +132,47 @@ async def test_an_event_is_processed_again(
         body = json.dumps(standin.events("checkout.session.completed")[-1]).encode()
         event_id = await event(shop, "late", body=body, result="unmatched", id=json.loads(body)["id"])
         boss = await signed_in_client(app, OPERATOR)
-        for result in ("paid", "already"):
+        for result in ("Order paid", "Nothing new: known before"):
             answer = await boss.post(f"/operator/events/{event_id}/again")
             assert answer.headers["Location"] == f"/operator/events/{event_id}"
             assert f"Done again: {result}" in await page_of(await boss.get(f"/operator/events/{event_id}"))
         assert (await boss.post("/operator/events/evt_nowhere/again")).status_code == 404
     assert (await shop.world.order(made["order_id"])).state == OrderState.PAID
+
+
+async def test_the_way_to_the_operator_s_pages(shop: Shop, operator: Browser) -> None:
+    """Whoever may see them finds them linked from the account and from the office's start; nobody else does."""
+    other = await shop.buyer("ada@example.org")
+    for path in ("/account", "/organizer"):
+        assert 'href="/operator"' in await page_of(await operator.get(path))
+        assert 'href="/operator"' not in await page_of(await other.get(path))
+
+
+async def test_each_event_leads_to_its_order(shop: Shop, operator: Browser) -> None:
+    """By its session, by its payment, or by our marks on it; one about no order, or unreadable, leads nowhere."""
+    kind = await shop.world.sell()
+    order_id, session_id = await shop.order_of(await shop.buyer_with(kind))
+    paid = shop.payments.pay(session_id)
+    await shop.world.settle(paid)
+    for name, thing in {
+        "by_session": {"id": session_id},
+        "by_payment": {"id": "ch_1", "payment_intent": paid.payment_intent},
+        "by_marks": {"id": "cs_unknown", "metadata": {"order_id": str(order_id)}},
+        "of_none": {"id": "po_1", "metadata": {"order_id": str(UUID(int=4))}},
+        "odd": {"id": ["x"], "metadata": [], "payment_intent": 5},
+    }.items():
+        body = json.dumps({"data": {"object": thing}}).encode()
+        await event(shop, name, body=body)
+    await event(shop, "unreadable", body=b"[")
+    listed = await page_of(await operator.get("/operator/events"))
+    for name in ("by_session", "by_payment", "by_marks", "of_none", "odd", "unreadable"):
+        leads = name.startswith("by_")
+        row = next(
+            row
+            for row in listed.split("<tr")[1:]
+            if f"/operator/events/{name}" in row or f"evt_{name}" in row
+        )
+        assert (f"/operator/orders/{order_id}" in row) is leads, name
 
 
 async def test_an_event_that_fails_again_says_why(shop: Shop, operator: Browser) -> None:
@@ -173,7 +209,7 @@ async def test_stuck_refunds_lead_to_their_order(shop: Shop, operator: Browser) 
 async def test_a_failed_refund_is_decided_by_the_operator(
     shop: Shop, operator: Browser, form: dict[str, str], state: str, number: int
 ) -> None:
-    """Whoever sells in the order: tried again, or paid back otherwise; decided once (peers: Hi.Events 1067)."""
+    """Whoever sells in the order: tried again, or refunded outside Stripe; decided once (peers: Hi.Events 1067)."""
     _, order_id, session_id = await shop.world.bought(await shop.world.sell())
     await shop.world.settle(shop.payments.pay(session_id))
     await shop.world.settle(shop.payments.pay_again(session_id))
@@ -192,15 +228,17 @@ async def test_a_failed_refund_is_decided_by_the_operator(
 
 
 async def test_checks_can_be_asked_for(shop: Shop, operator: Browser) -> None:
-    """The worker is nudged, what was known is forgotten."""
+    """The worker is nudged and checks at once; until it has, what it found last stands."""
     await shop.app.sweeps["checks"](shop.clock.now())
     assert "Not checked yet" not in await page_of(await operator.get("/operator"))
     assert (await operator.post("/operator/checks")).status_code == 303
     page = await page_of(await operator.get("/operator"))
-    assert "Not checked yet" in page
+    assert "Not checked yet" not in page
     assert "The worker checks now" in page
     async with shop.database.sessions() as session:
         assert await session.scalar(text("SELECT convert_from(payload, 'UTF8') FROM pgqueuer")) == "checks"
+    assert await shop.app.sweeps["checks"](shop.clock.now()) == 4
+    assert await shop.app.sweeps["checks"](shop.clock.advance(seconds=1)) == 0
 
 
 async def test_ready_tells_the_facts_without_secrets(shop: Shop, operator: Browser) -> None:

@@ -137,7 +137,7 @@ async def walk_through_the_office(shop: Shop, kind: UUID) -> None:
         await apply_dispute(session, shop.world.till, dispute, now=shop.clock.now())
     await read(organizer, order, "Dispute over €15.00", "Blocked")
     await read(organizer, "/organizer/hall/orders", "Needs a decision", "did not pay")
-    await read(buyer, f"/orders/{order_id}", "open no door")
+    await read(buyer, f"/orders/{order_id}", "not valid for entry")
 
 
 async def walk_as_the_operator(shop: Shop) -> None:

@@ -66,7 +66,7 @@ async def rows(client: Browser, path: str, status: int = 200) -> list[list[str]]
     body = await page_of(answer)
     assert answer.status_code == status, body
     found = []
-    for row in re.findall(r"<tr>(.*?)</tr>", body, re.DOTALL):
+    for row in re.findall(r"<tr[^>]*>(.*?)</tr>", body, re.DOTALL):
         cells = re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL)
         found.append([" ".join(unescape(re.sub(r"<[^>]+>", "", cell)).split()) for cell in cells])
     return found
@@ -94,7 +94,7 @@ async def test_what_was_earned(shop: Shop) -> None:
         ["Disputed, with the bank's fee", "0", "€0.00"],
         ["Net", "5", "€59.00"],
     ]
-    entry = next(row for row in await rows(owner, "/organizer/hall") if row[0] == "Concert")
+    entry = next(row for row in await rows(owner, "/organizer/hall") if row[0].startswith("Concert"))
     assert [cell for cell in entry if "€" in cell] == ["€75.00", "−€15.00"]
 
 

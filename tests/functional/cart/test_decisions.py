@@ -231,7 +231,7 @@ async def test_how_a_failed_refund_was_solved_is_told_to_the_operator_too(shared
         assert "Failed: " in await shared.read(client, where)
     assert (await shared.decide(shared.hall, shared.in_office, **form))[0] == 200
     for client, where in ((shared.hall, shared.in_office), (shared.operator, shared.order)):
-        assert "Failed; paid back otherwise: Cash at the door" in await shared.read(client, where)
+        assert "Failed; refunded outside Stripe: Cash at the door" in await shared.read(client, where)
 
 
 async def test_while_a_bank_decides_nothing_is_paid_otherwise(shared: Shared) -> None:

@@ -337,7 +337,7 @@ async def test_movement_that_stripe_does_not_know(world: World) -> None:
 
 
 async def test_balance_is_compared_while_money_moves(world: World) -> None:
-    """What is seconds old and not posted is reckoned in, so it is no difference. A cent that is gone still is one."""
+    """What is seconds old and not posted is included, so it is no difference. A cent that is gone still is one."""
     _, session_id, kind = await paid(world)
     _, _, young = await world.bought(kind)
     later(world, minutes=1)

@@ -98,7 +98,7 @@ async def test_what_was_repaired_is_shown_as_such(shop: Shop) -> None:
     await check(shop, commit=True)
     page = await read(await seller(shop, kind, "o@example.org"), "/organizer/hall/books")
     assert "<h1>The books balance</h1>" in page
-    assert "Put right by itself" in page
+    assert "Fixed automatically" in page
     assert "Settled: the order is paid" in page
 
 
@@ -145,7 +145,7 @@ async def test_operator_sees_accounts_and_history(shop: Shop) -> None:
     await check(shop, commit=True)
     operator = await signed_in_client(shop.app, OPERATOR)
     page = await read(operator, "/operator/books")
-    assert "Put right in this run" in page
+    assert "Fixed automatically" in page
     assert page.count('href="/operator/books/') == 2
     dry = page.rindex('href="/operator/books/')
     address = page[dry + 6 : page.index('"', dry + 6)]
