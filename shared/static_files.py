@@ -33,7 +33,7 @@ PACKABLE = frozenset(
 )
 """Types that shrink; fonts and photographs are packed already."""
 
-_SHOP_LOOKS = ("tokens", "base", "frame", "parts", "tables", "shop", "ticket")
+_SHOP_LOOKS = ("tokens", "base", "frame", "parts", "tables", "shop", "ticket", "narrow")
 STYLES = {"shop.css": _SHOP_LOOKS, "office.css": (*_SHOP_LOOKS, "office")}
 SCRIPTS = {"all.js": ("busy", "stepper", "hold", "localtime", "cart", "focus")}
 

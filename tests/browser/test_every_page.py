@@ -33,6 +33,32 @@ AS_SEEN = {"resultTypes": ["violations"]}
 COLOURS = {"resultTypes": ["violations"], "runOnly": ["color-contrast", "link-in-text-block"]}
 
 
+TOO_WIDE = """() => {
+  const wide = document.documentElement.clientWidth, found = [];
+  for (const one of document.querySelectorAll("body *")) {
+    if (one.closest(".visually-hidden, .skip, svg, .table-wrap *")) continue;
+    const box = one.getBoundingClientRect(), style = getComputedStyle(one);
+    const cut = style.overflowX !== "visible" && style.textOverflow !== "ellipsis" && !one.matches(".table-wrap");
+    if (!box.width) continue;
+    if (box.right > wide + 1 || box.left < -1 || (cut && one.scrollWidth > one.clientWidth + 1))
+      found.push(`${one.tagName} ${one.className}: ${one.textContent.trim().slice(0, 40)}`);
+  }
+  return document.documentElement.scrollWidth > wide ? ["the page", ...found] : found;
+}"""
+TEXT_SIZE = "size => { document.documentElement.style.fontSize = size }"
+
+
+async def has_room(page: Page) -> None:
+    """A page of the shop on the smallest phone, and with text twice as large: nothing cut off, nothing sideways."""
+    if not await page.evaluate("document.body.classList.contains('shop')"):
+        return
+    for width, size in ((320, "100%"), (320, "200%"), (1280, "200%")):
+        await page.set_viewport_size({"width": width, "height": 740})
+        await page.evaluate(TEXT_SIZE, size)
+        assert await page.evaluate(TOO_WIDE) == [], f"{page.url} at {width} with {size}"
+    await page.evaluate(TEXT_SIZE, "")
+
+
 async def looks_right(page: Page) -> None:
     """Axe in light and in dark, and the width of a phone and of a desk."""
     where, found = page.url, []
@@ -49,6 +75,7 @@ async def looks_right(page: Page) -> None:
         await page.set_viewport_size({"width": width, "height": 740})
         wide = await page.evaluate("document.documentElement.scrollWidth")
         assert wide <= width, f"{where} is {wide} wide at {width}"
+    await has_room(page)
     await page.set_viewport_size(PHONE["viewport"])
 
 
