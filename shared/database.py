@@ -5,6 +5,7 @@ remembered, so that a network call inside one can be refused (`refuse_open_trans
 """
 
 import asyncio
+import os
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,8 @@ STATEMENT_TIMEOUT = "30s"
 # Four processes with a worker fit into the hundred that PostgreSQL allows when nothing is set.
 POOL_SIZE, OVERFLOW = 14, 2
 MOST_CONNECTIONS = POOL_SIZE + OVERFLOW
+APPLICATION = "tillgate "
+"""What each process calls itself to the database, with its number: so ours can be counted."""
 WAIT_FOR_CONNECTION = 10
 """Seconds; then the buyer reads that it is busy (503), and what they have is safe."""
 RETRIED_STATES = frozenset({"40P01", "40001", "55P03"})  # deadlock, serialization failure, lock not available
@@ -177,7 +180,7 @@ def refuse_open_transaction() -> None:
 class Database:
     """One engine for a process; `sessions` for what writes, `read()` for single statements without BEGIN and COMMIT."""
 
-    def __init__(self, url: str, *, pool_size: int = POOL_SIZE, application: str = "tillgate") -> None:
+    def __init__(self, url: str, *, pool_size: int = POOL_SIZE) -> None:
         self.engine: AsyncEngine = create_async_engine(
             url,
             pool_size=pool_size,
@@ -188,7 +191,7 @@ class Database:
             hide_parameters=True,
             connect_args={
                 "server_settings": {
-                    "application_name": application,
+                    "application_name": f"{APPLICATION}{os.getpid()}",
                     "lock_timeout": LOCK_TIMEOUT,
                     "statement_timeout": STATEMENT_TIMEOUT,
                     "timezone": "UTC",

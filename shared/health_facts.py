@@ -12,7 +12,7 @@ from enum import IntEnum
 from sqlalchemy import ColumnElement, DateTime, Integer, Text, and_, cast, column, func, select, table
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.database import MOST_CONNECTIONS
+from shared.database import APPLICATION, MOST_CONNECTIONS
 from shared.models import Heartbeat, OutgoingMail
 
 WORKER = "worker"
@@ -125,25 +125,27 @@ def _setting(name: str) -> ColumnElement[int]:
 
 
 async def _connections(session: AsyncSession) -> Fact:
-    """How many connections of the database are in use, and how many each of our processes may take."""
-    reserved = _setting("superuser_reserved_connections")
-    in_use = (
-        select(func.count())
-        .select_from(table("pg_stat_activity"))
+    """How many connections our processes may take together, and how many are in use by anybody."""
+    clients = table("pg_stat_activity", column("application_name", Text), column("client_addr"))
+    ours = func.concat(clients.c.client_addr, clients.c.application_name).distinct()
+    found = await session.execute(
+        select(
+            _setting("max_connections") - _setting("superuser_reserved_connections"),
+            func.count(),
+            func.count(ours).filter(clients.c.application_name.startswith(APPLICATION)),
+        )
+        .select_from(clients)
         .where(column("backend_type", Text) == "client backend")
     )
-    found = await session.execute(select(_setting("max_connections") - reserved, in_use.scalar_subquery()))
-    allowed, used = found.one()
+    allowed, used, processes = found.one()
+    together = processes * MOST_CONNECTIONS
     words = (
-        f"Each process takes up to {MOST_CONNECTIONS} of {allowed}, "
-        f"so {allowed // MOST_CONNECTIONS} processes fit, workers counted."
+        f"{counted(processes, 'process', 'processes')} of ours may take {together} of {allowed}; {used} are in use. "
+        f"{allowed // MOST_CONNECTIONS} fit, workers counted."
     )
     level = Level.OK
-    if used + MOST_CONNECTIONS > allowed:
-        level, words = (
-            Level.WARN,
-            f"{words} {used} are in use: one process more, and buyers would have to wait.",
-        )
+    if together > allowed or used + MOST_CONNECTIONS > allowed:
+        level, words = Level.WARN, f"{words} In a rush buyers would have to wait for one."
     return Fact("database_connections", "Database connections", words, level, used, todo="Worker dead")
 
 

@@ -2,6 +2,7 @@
 
 const sent = new WeakSet();
 const resting = new Map(); // button → the form it sent (it may stand outside of it) and its own words
+const SLOW = 4000; // milliseconds; after that a payment waits its turn in a queue, and the button says that
 
 function rest(form, button) {
   sent.add(form);
@@ -11,6 +12,13 @@ function rest(form, button) {
   button.style.minWidth = `${button.offsetWidth}px`; // the new words must not move what stands beside it
   if (words) button.textContent = button.dataset.busy;
   button.setAttribute("aria-disabled", "true");
+  if (button.dataset.slow) setTimeout(saySlow, SLOW, button);
+}
+
+function saySlow(button) {
+  if (!resting.has(button)) return;
+  button.textContent = button.dataset.slow;
+  document.getElementById("said").textContent = button.dataset.slow;
 }
 
 function wake(form) {
@@ -19,7 +27,8 @@ function wake(form) {
     if (kept.form !== form) continue;
     resting.delete(button);
     // unless the answer has made another button of it
-    if (kept.words && button.textContent === button.dataset.busy) button.replaceChildren(...kept.words);
+    const said = [button.dataset.busy, button.dataset.slow];
+    if (kept.words && said.includes(button.textContent)) button.replaceChildren(...kept.words);
     button.removeAttribute("aria-disabled");
     button.style.minWidth = "";
   }

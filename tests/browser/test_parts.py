@@ -114,11 +114,15 @@ async def test_form_is_sent_once_and_says_so(browser: Browser) -> None:
     posted: list[dict[str, str]] = []
     async with served(posted) as address:
         page = await opened(browser, address)
+        await page.clock.install()
         button = page.locator("#buy .button--primary")
         async with page.expect_response("**/buy"):
             await button.dblclick()
         await expect(button).to_have_text("One moment…")
         await expect(button).to_have_attribute("aria-disabled", "true")
+        await page.clock.fast_forward(5000)
+        await expect(button).to_have_text("Very busy: waiting for your turn…")
+        await expect(page.locator("#said")).to_have_text("Very busy: waiting for your turn…")
         await page.locator("#buy .button--quiet").click()
         await page.reload()
         await expect(button).to_have_text("Add to cart")

@@ -1,5 +1,8 @@
 """Sessions that only read, that write one statement, and rows that are written together at commit."""
 
+import asyncio
+import re
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 import pytest
@@ -7,11 +10,14 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared import audit
-from shared.database import Sessions, WriteWhileReading, write_now
+from shared import audit, database
+from shared.app import create_app
+from shared.database import OVERFLOW, Database, Sessions, WriteWhileReading, write_now
+from shared.health_facts import shared_facts
 from shared.identity.models import User
 from shared.ids import new_id
 from shared.models import AuditEntry
+from shared.settings import Settings
 
 NAMED = update(User).values(name="Ada")
 
@@ -119,3 +125,37 @@ async def test_nothing_waits_for_a_commit_that_never_comes(sessions: Sessions) -
         async with made() as session:
             with pytest.raises(WriteWhileReading):
                 await note(session, "lost")
+
+
+async def test_a_request_waits_for_a_connection_and_is_then_told(
+    settings: Settings, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All are taken: one that comes free in time serves the page, none says 503 in words after the wait (spec: L1)."""
+    monkeypatch.setattr(database, "WAIT_FOR_CONNECTION", 0.3)
+    small = Database(database_url, pool_size=1)
+    app = create_app(settings, database=small)
+    async with app.test_app(), AsyncExitStack() as taken:
+        client = app.test_client()
+        for _ in range(1 + OVERFLOW):
+            held = await taken.enter_async_context(small.read())
+        answer = await client.get("/")
+        assert answer.status_code == 503
+        assert "What you have paid and what you hold is safe" in await answer.get_data(as_text=True)
+        monkeypatch.setattr(small.engine.pool, "_timeout", 30)
+        waiting = asyncio.create_task(client.get("/"))
+        await asyncio.wait({waiting}, timeout=0.1)
+        assert not waiting.done()
+        await held.close()
+        assert (await waiting).status_code == 200
+    await small.close()
+
+
+async def test_our_processes_are_counted(sessions: Sessions) -> None:
+    """Together, not each by itself: what they may take is said of them all (spec: L1)."""
+    async with sessions.reading() as session:
+        fact = next(
+            one
+            for one in await shared_facts(session, datetime.now(UTC))
+            if one.name == "database_connections"
+        )
+    assert re.match(r"\d+ process(es)? of ours may take \d+ of \d+; \d+ are in use\.", fact.words), fact.words

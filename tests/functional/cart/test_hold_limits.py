@@ -15,10 +15,11 @@ NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("times", "minutes"), [(0, None), (1, None), (2, None), (3, 2), (4, 5), (5, 15), (6, 60), (60, 60)]
+    ("times", "minutes"),
+    [(0, None), (1, None), (2, None), (3, 2), (4, 5), (5, 15), (6, 60), (7, 240), (60, 240)],
 )
 def test_the_wait_grows(times: int, minutes: int | None) -> None:
-    """Two changes of mind a day cost nothing; after that from two minutes to an hour."""
+    """Two changes of mind a day cost nothing; after that from two minutes to four hours."""
     ended = [NOW - timedelta(hours=hour) for hour in range(times)]
     assert next_hold_at(ended) == (None if minutes is None else NOW + timedelta(minutes=minutes))
 
