@@ -16,7 +16,7 @@ from shared.errors import Conflict
 
 REMEMBERED = timedelta(days=1)
 WAITS = (timedelta(0), timedelta(0), timedelta(0), *(timedelta(minutes=wait) for wait in (2, 5, 15, 60, 240)))
-"""After so many holds of the last day that ended unpaid: three times none, 2 minutes, 5, 15, an hour, then always four."""
+"""After so many holds of the last day that ended unpaid: thrice none, 2 minutes, 5, 15, an hour, then always four."""
 
 
 class HoldTooSoon(Conflict):
