@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import uvloop
 
-from tests.faults.organizer import announce_and_cancel, refund_some
+from tests.faults.organizer import announce_and_cancel, decide_some, refund_some
 from tests.faults.people import Diary, Person
 from tests.faults.town import Town
 
@@ -19,20 +19,21 @@ LEAVE_SECONDS = 300  # one page that does not answer is tried for more than half
 def crowd(
     ports: dict[str, int], town: Town, owner: str, cookies: Sequence[str], *, seed: int, pace: float
 ) -> Iterator[Diary]:
-    """The owner, twice, and a person for each cookie who comes about every `pace` seconds; then all go home."""
+    """The owner, three times, and a person for each cookie who comes about every `pace` seconds; then all go home."""
     diary, closing, loop = Diary(), asyncio.Event(), uvloop.new_event_loop()
-    organizer, clerk, *people = (
+    organizer, clerk, operator, *people = (
         Person(number, ports, cookie, town.sales, random.Random(seed + number), diary, closing)
-        for number, cookie in enumerate([owner, owner, *cookies])
+        for number, cookie in enumerate([owner, owner, owner, *cookies])
     )
 
     async def come_and_go() -> None:
         async with asyncio.TaskGroup() as everybody:
             everybody.create_task(announce_and_cancel(organizer, town, pace))
             everybody.create_task(refund_some(clerk, pace))
+            everybody.create_task(decide_some(operator, pace / 2))
             for person in people:
                 everybody.create_task(person.live(pace))
-        for person in (organizer, clerk, *people):
+        for person in (organizer, clerk, operator, *people):
             await person.leave()
 
     with ThreadPoolExecutor(1) as thread:

@@ -25,6 +25,7 @@ from shared.embedded import EmbeddedPostgres
 from shared.settings import ROOT, Settings
 from shared.supervisor import ChildEnded, Supervisor
 from tests.bench.house import HOST, environment, server_process
+from tests.faults.town import ANNEX, OWNER
 from tests.ports import four_free_ports
 
 T = TypeVar("T")
@@ -47,6 +48,7 @@ class Parts:
         self.ports = {name: first + place for place, name in enumerate(names)}
         self.env = environment(folder, self.server, self.ports) | {
             "DATABASE_URL": self.server.url(),
+            "OPERATORS": OWNER,
             "TRUSTED_PROXIES": "1",  # each person has an address of their own, or they would share one limit
         }
         self.kills: Counter[str] = Counter()
@@ -188,9 +190,8 @@ class Parts:
     def _start(self, name: str) -> None:
         self._lives[name] += 1
         supervisor = Supervisor(self.logs)  # one for each life, so that one may end while the others go on
-        ready = None if "worker" in name else f"http://{HOST}:{self.ports[name]}/"
-        if name == "shop":
-            ready = f"{self.env['PUBLIC_URL']}/health/ready"
+        pages = {"shop": "health/ready", "inbox": "mail/none"}  # the inbox's first page reads every mail
+        ready = None if "worker" in name else f"http://{HOST}:{self.ports[name]}/{pages.get(name, '')}"
         pid = supervisor.start(f"{name} {self._lives[name]}", self._module(name), self.env, ready_url=ready)
         self._running[name] = supervisor, pid
 
@@ -204,7 +205,7 @@ class Parts:
         if name == "stand-in":
             events = [word for kind in HANDLERS for word in ("--event", kind)]
             webhooks = ["--webhook-url", f"{self.env['PUBLIC_URL']}/webhooks/stripe", *events]
-            return ["shared.sandbox.stripe", "--port", port["stand-in"], *webhooks]
+            return ["shared.sandbox.stripe", "--port", port["stand-in"], "--account", ANNEX, *webhooks]
         return ["shared", "worker"]
 
     def _kill_database(self) -> None:

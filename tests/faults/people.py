@@ -15,7 +15,12 @@ from tests.faults.town import Sale
 TRIES = 4
 PATIENCE = 40  # seconds; the shop itself waits half a minute for Stripe
 DECLINED = "4000000000000002"
-DEBIT, DEBIT_RETURNED = "AT611904300234573201", "AT861904300235473202"
+DEBITS = (
+    {"sepa_debit": "AT611904300234573201", "bacs_debit": "00012345"},
+    {"sepa_debit": "AT861904300235473202", "bacs_debit": "33333335"},
+)
+"""Accounts whose money arrives later, and such whose bank returns it."""
+TOKEN = re.compile(rb'name="token" value="([0-9a-f-]{36})"')
 ORDER_LINK = re.compile(rb'href="/orders/([0-9a-f-]{36})"')
 REFUNDABLE = re.compile(rb'type="checkbox" name="item" value="([0-9a-f-]+)"')
 SEEN = re.compile(rb'name="seen" value="(\d+)"')
@@ -42,6 +47,10 @@ class Diary:
     gave_up: int = 0
     cancelled: int = 0
     """Events that the organizer has cancelled."""
+    moved: int = 0
+    """Events that the organizer has moved."""
+    decided: int = 0
+    """Times that the operator has said what a payment without our marks is."""
     refunds: int = 0
     """Times that tickets of a paid order were given back or refunded, by buyer or organizer."""
     pressed_pay: int = 0
@@ -126,15 +135,15 @@ class Person:
             await self.post("/cart/lines", {"action": "empty"}, tab=tab)
             return None
         if not answer.location.startswith("/orders/"):
-            return self._note_page(answer.location)
-        self._note_paid(await self.get(answer.location, tab=tab))
-        return await self.go_on(_order_of(answer.location), tab=tab)
+            return self.note_page(answer.location)
+        self.note_paid(await self.get(answer.location, tab=tab))
+        return await self.go_on(order_of(answer.location), tab=tab)
 
     async def go_on(self, order_id: str, *, tab: Browser | None = None) -> str | None:
         """Press "Continue to payment" on an order's page: the payment page's address, if it leads there."""
         answer = await self.post("/checkout/pending", {"order_id": order_id}, tab=tab)
         leads = answer.status == 303 and not answer.location.startswith("/")
-        return self._note_page(answer.location) if leads else None
+        return self.note_page(answer.location) if leads else None
 
     async def reserve(self) -> str | None:
         """Fill the cart and go to the payment page."""
@@ -157,7 +166,7 @@ class Person:
             return
         answer = await self.get(location)
         if answer.status == 303:
-            self._note_paid(await self.get(answer.location), _order_of(location))
+            self.note_paid(await self.get(answer.location), order_of(location))
 
     async def refund(self, order: str) -> None:
         """Choose some tickets on an order's page, go on to the sum, and press the button in both tabs at once.
@@ -181,12 +190,14 @@ class Person:
         found = ORDER_LINK.findall((await self.get("/cart")).body)
         return self.chance.choice(found).decode() if found else None
 
-    def _note_page(self, url: str) -> str:
+    def note_page(self, url: str) -> str:
+        """Remember a payment page; its address."""
         self.pages.append(url)
         self.diary.sessions.append(urlsplit(url).path.rpartition("/")[2])
         return url
 
-    def _note_paid(self, page: Answer, order_id: str = "") -> None:
+    def note_paid(self, page: Answer, order_id: str = "") -> None:
+        """Remember an order that its buyer is shown as paid."""
         if YOU_ARE_IN in page.body:
             self.paid.append(order_id or ORDER_LINK.findall(page.body)[0].decode())
             self.diary.saw_paid.add(self.paid[-1])
@@ -211,7 +222,7 @@ class Person:
         raise GaveUp
 
 
-def _order_of(location: str) -> str:
+def order_of(location: str) -> str:
     """The order that an address of ours is about."""
     parts = urlsplit(location)
     return parse_qs(parts.query).get("order", [""])[0] or parts.path.split("/")[2]
@@ -221,6 +232,25 @@ async def buys(person: Person) -> None:
     """From the page to the ticket."""
     if url := await person.reserve():
         await person.come_back(await person.pay(url))
+
+
+async def buys_now(person: Person) -> None:
+    """One click on the event's page, past the cart."""
+    sale = person.chance.choice(person.sales)
+    token = TOKEN.search((await person.get(sale.href)).body)
+    if token is None:
+        return
+    number = str(person.chance.randint(1, 2))
+    person.diary.tried += 1
+    answer = await person.post(
+        f"{sale.href}/buy", {sale.field: number, "token": token[1].decode(), "then": "pay"}
+    )
+    if answer.status != 303:
+        person.diary.told += 1
+    elif not answer.location.startswith("/"):
+        await person.come_back(await person.pay(person.note_page(answer.location)))
+    elif answer.location.startswith("/orders/"):
+        person.note_paid(await person.get(answer.location), order_of(answer.location))
 
 
 async def closes_the_tab(person: Person) -> None:
@@ -284,10 +314,13 @@ async def pays_late(person: Person) -> None:
 
 
 async def debits(person: Person) -> None:
-    """Pays by a debit that arrives later, or comes back."""
+    """Pays by a debit that arrives later, or comes back; by card where none is offered."""
     if url := await person.reserve():
-        number = person.chance.choice((DEBIT, DEBIT_RETURNED))
-        await person.come_back(await person.pay(url, number, "sepa_debit"))
+        ways = [*person.chance.choice(DEBITS).items(), ("card", CARD["number"])]
+        for method, number in ways:
+            if location := await person.pay(url, number, method):
+                await person.come_back(location)
+                break
 
 
 async def goes_on(person: Person) -> None:
@@ -319,7 +352,8 @@ async def both(*works: Awaitable[str | None] | Awaitable[Answer]) -> list[str | 
 
 
 ACTS: dict[Callable[[Person], Awaitable[None]], int] = {
-    buys: 30,
+    buys: 24,
+    buys_now: 10,
     closes_the_tab: 10,
     abandons: 8,
     declined_first: 5,

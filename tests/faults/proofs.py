@@ -4,7 +4,7 @@ Each proof returns complaints; none is the proof.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,16 @@ from shared.database import Sessions
 from tests import event_rows
 
 Row = dict[str, Any]
+
+
+def _sums_of(account: str) -> str:
+    """Debits minus credits of one account of the ledger."""
+    return (
+        "SELECT stripe_account, currency,"  # noqa: S608 - our own words
+        f" sum(amount * (CASE WHEN debit = '{account}' THEN 1 ELSE -1 END)) AS balance"
+        f" FROM ledger_transfers WHERE '{account}' IN (debit, credit) GROUP BY stripe_account, currency"
+    )
+
 
 QUERIES = {
     "orders": "SELECT id, state, total, currency FROM orders",
@@ -28,10 +38,14 @@ QUERIES = {
     ),
     "mails": "SELECT dedupe_key, state FROM outgoing_mail WHERE dedupe_key IS NOT NULL",
     "events": "SELECT id, processed_at FROM webhook_events",
-    "ledger": (
-        "SELECT stripe_account, currency,"
-        " sum(amount * (CASE WHEN debit = 'stripe_balance' THEN 1 ELSE -1 END)) AS balance"
-        " FROM ledger_transfers WHERE 'stripe_balance' IN (debit, credit) GROUP BY stripe_account, currency"
+    "ledger": _sums_of("stripe_balance"),
+    "reserved": _sums_of("reserved"),
+    "foreign": "SELECT stripe_account, payment_intent, state FROM foreign_payments",
+    "above_limits": (
+        "SELECT t.user_id, k.id AS type_id, count(*) AS number, k.max_per_user FROM tickets t"
+        " JOIN ticket_types k ON k.id = t.ticket_type_id"
+        " WHERE t.state IN ('reserved', 'confirmed', 'checked_in')"
+        " GROUP BY t.user_id, k.id HAVING count(*) > k.max_per_user"
     ),
 }
 
@@ -96,13 +110,24 @@ def webhook_counts(tries: Sequence[Row]) -> Counter[str]:
 
 
 def payments_match(books: Books) -> Iterator[str]:
-    """Every payment at Stripe is booked here once, with its amount, and none that Stripe does not have."""
+    """Every payment at Stripe is booked here once, with its amount, and none that Stripe does not have.
+
+    One without our marks may be nobody's; where it fits an order, a person has said what it is.
+    """
     booked = {(row["stripe_account"], row["payment_intent"]): row for row in books.ours["payments"]}
+    undecided = {
+        (row["stripe_account"], row["payment_intent"])
+        for row in books.ours["foreign"]
+        if row["state"] == "open"
+    }
     for account, intent in books.at_stripe("payment_intents"):
         if not intent["amount_received"]:
             continue
         row = booked.pop((account, intent["id"]), None)
-        if row is None:
+        if row is None and not intent["metadata"]:
+            if (account, intent["id"]) in undecided:
+                yield f"{intent['id']} bears no marks, fits an order and is not decided."
+        elif row is None:
             yield f"{intent['id']} was paid at Stripe and is not known here."
         elif (row["amount"], row["currency"]) != (intent["amount_received"], intent["currency"].upper()):
             yield f"{intent['id']} is booked with another amount than was paid."
@@ -137,11 +162,11 @@ def money_matches_tickets(books: Books) -> Iterator[str]:
 
 
 def _lost(books: Books, payment_intent: str) -> int:
-    """What a bank has taken back of a payment for good."""
+    """What banks hold of a payment: all is decided, so it is for good; whether lost, or settled before that."""
     return sum(
-        dispute["amount"]
+        dispute["withdrawn"]
         for _, dispute in books.at_stripe("disputes")
-        if dispute["payment_intent"] == payment_intent and dispute["status"] == "lost"
+        if dispute["payment_intent"] == payment_intent
     )
 
 
@@ -183,6 +208,8 @@ def nothing_is_open(books: Books) -> Iterator[str]:
             yield f"An attempt of order {row['order_id']} is still {row['state']}."
     for _, session in books.at_stripe("sessions"):
         order_id = session["metadata"].get("order_id", "")
+        if not order_id:
+            continue  # made by hand, and for no order of ours
         if session["status"] == "open" and states.get(order_id) not in ("pending", "processing"):
             yield f"{session['id']} can still be paid, but its order {order_id} is {states.get(order_id)}."
 
@@ -199,15 +226,34 @@ def mails_match(books: Books) -> Iterator[str]:
 
 def ledger_matches(books: Books) -> Iterator[str]:
     """Per account and currency, the ledger has what Stripe's balance has, to the cent."""
-    ledger = {(row["stripe_account"], row["currency"]): int(row["balance"]) for row in books.ours["ledger"]}
     stripe = {
         (account, currency.upper()): sums["total"]
         for account, book in books.stripe.items()
         for currency, sums in book["balance"].items()
     }
-    for key in sorted({*ledger, *stripe}):
-        if ledger.get(key, 0) != stripe.get(key, 0):
-            yield f"Ledger {' '.join(key).strip()}: {ledger.get(key, 0)} here, {stripe.get(key, 0)} at Stripe."
+    yield from _differing("Ledger", books.ours["ledger"], stripe)
+
+
+def reserves_match(books: Books) -> Iterator[str]:
+    """Per account and currency, the ledger has set aside what Stripe holds back."""
+    stripe: Counter[tuple[str, str]] = Counter()
+    for account, row in books.at_stripe("balance_transactions"):
+        if row["balance_type"] != "payments":
+            stripe[account, row["currency"].upper()] += row["net"]
+    yield from _differing("Reserve", books.ours["reserved"], stripe)
+
+
+def _differing(what: str, rows: Sequence[Row], stripe: Mapping[tuple[str, str], int]) -> Iterator[str]:
+    ours = {(row["stripe_account"], row["currency"]): int(row["balance"]) for row in rows}
+    for key in sorted({*ours, *stripe}):
+        if ours.get(key, 0) != stripe.get(key, 0):
+            yield f"{what} {' '.join(key).strip()}: {ours.get(key, 0)} here, {stripe.get(key, 0)} at Stripe."
+
+
+def limits_hold(books: Books) -> Iterator[str]:
+    """Nobody has more of a kind of tickets than one person may have."""
+    for row in books.ours["above_limits"]:
+        yield f"{row['user_id']} has {row['number']} of {row['type_id']}, and {row['max_per_user']} are the limit."
 
 
 PROOFS = (
@@ -218,4 +264,6 @@ PROOFS = (
     nothing_is_open,
     mails_match,
     ledger_matches,
+    reserves_match,
+    limits_hold,
 )

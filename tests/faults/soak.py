@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from math import ceil
@@ -23,8 +23,9 @@ from sqlalchemy import text
 
 from shared.database import Sessions
 from tests.bench.house import add_buyers, cookies
-from tests.faults import havoc, proofs, town
+from tests.faults import deeds, havoc, proofs, town
 from tests.faults.crowd import crowd
+from tests.faults.organizer import decide_the_rest
 from tests.faults.parts import Parts
 from tests.faults.people import Diary
 
@@ -87,7 +88,8 @@ class Outcome:
             f"orders: {words(self.counts['orders'])}",
             f"payments: {words(self.counts['payments'])}",
             f"refunds: {words(self.counts['refunds'])}",
-            f"given back or refunded by buyer or organizer {diary.refunds}, events cancelled {diary.cancelled}",
+            f"given back or refunded by buyer or organizer {diary.refunds}",
+            f"events cancelled {diary.cancelled}, moved {diary.moved}, payments without marks decided {diary.decided}",
             f"at Stripe past the shop: {words(self.deeds)}",
             f"killed (for a while: stopped only): {words(self.kills)}",
             f"calls to Stripe that failed: {words(self.faults)}",
@@ -122,22 +124,27 @@ def run(plan: Plan, folder: Path) -> Outcome:
             )
             outcome.faults.update(havoc.end(parts))
         parts.wait_until_ready()  # not before everybody has left: a busy machine could take minutes
-        havoc.decide_disputes(parts, chance)
-        _recover(parts, outcome)
+        deeds.decide_disputes(parts, chance)
+        _recover(parts, outcome, lambda: decide_the_rest(parts.ports, owner, outcome.diary, chance))
         _prove(parts, outcome)
     finally:
         parts.stop()
     return outcome
 
 
-def _recover(parts: Parts, outcome: Outcome) -> None:
-    """Money on its way arrives, what had to wait has waited, the reconciler runs once, the worker does what is due."""
-    for session in parts.stripe("/_test/books")["accounts"][""]["sessions"]:
-        if session["status"] == "complete" and session["payment_status"] == "unpaid":
-            parts.stripe("/_test/finish-delayed", session=session["id"])
+def _recover(parts: Parts, outcome: Outcome, operate: Callable[[], None]) -> None:
+    """Money on its way arrives, what had to wait has waited, the reconciler runs once.
+
+    Then the operator decides what is foreign (`operate`), and the worker does what is due.
+    """
+    for book in parts.stripe("/_test/books")["accounts"].values():
+        for session in book["sessions"]:
+            if session["status"] == "complete" and session["payment_status"] == "unpaid":
+                parts.stripe("/_test/finish-delayed", session=session["id"])
     _pass_time(parts)
     for found in _reconcile(parts, "--commit"):
         outcome.found[found["kind"]] += 1
+    operate()
     give_up = time.monotonic() + QUIET_SECONDS
     while waiting := {name: number for name, number in parts.in_database(_unfinished).items() if number}:
         if time.monotonic() > give_up:
@@ -145,6 +152,7 @@ def _recover(parts: Parts, outcome: Outcome) -> None:
             break
         time.sleep(WORKER_ROUND)
         _pass_time(parts)
+    operate()  # an order that ended only now may be what a payment fits
     for left in _reconcile(parts):
         outcome.complaints.append(f"The reconciler's second look: {left['words']}: {left['about']}")
 

@@ -31,11 +31,27 @@ OURS: dict[str, list[dict[str, Any]]] = {
     "mails": [{"dedupe_key": f"order_paid:{ORDER}", "state": "sent"}],
     "events": [{"id": "evt_1", "processed_at": "then"}],
     "ledger": [{"stripe_account": "", "currency": "EUR", "balance": 1940}],
+    "reserved": [{"stripe_account": "", "currency": "EUR", "balance": 300}],
+    "foreign": [{"stripe_account": "", "payment_intent": "pi_2", "state": "dismissed"}],
+    "above_limits": [],
 }
 STRIPE: dict[str, Any] = {
     "balance": {"eur": {"available": 0, "pending": 1940, "total": 1940}},
     "sessions": [{"id": "cs_1", "status": "complete", "metadata": {"order_id": str(ORDER)}}],
-    "payment_intents": [{"id": "pi_1", "amount_received": 2000, "amount_refunded": 0, "currency": "eur"}],
+    "payment_intents": [
+        {
+            "id": "pi_1",
+            "amount_received": 2000,
+            "amount_refunded": 0,
+            "currency": "eur",
+            "metadata": {"order_id": str(ORDER)},
+        },
+        {"id": "pi_2", "amount_received": 700, "amount_refunded": 0, "currency": "eur", "metadata": {}},
+    ],
+    "balance_transactions": [
+        {"balance_type": "payments", "net": 1940, "currency": "eur"},
+        {"balance_type": "risk_reserved", "net": 300, "currency": "eur"},
+    ],
     "refunds": [],
     "disputes": [],
 }
@@ -80,7 +96,7 @@ CHANGES: dict[str, Change] = {
         amount_refunded=2000
     ),
     "keeps [], its tickets are worth": lambda case: case.stripe["disputes"].append(
-        {"payment_intent": "pi_1", "status": "lost", "amount": 2000}
+        {"payment_intent": "pi_1", "status": "lost", "amount": 2000, "withdrawn": 2000}
     ),
     "not ours": lambda case: case.stripe["refunds"].append({"id": "re_1", "amount": 5}),
     "still due": lambda case: case.ours["refunds"].append(
@@ -100,6 +116,11 @@ CHANGES: dict[str, Change] = {
     "is still failed": lambda case: case.ours["mails"][0].update(state="failed"),
     "answered 2xx": lambda case: case.ours["events"][0].update(processed_at=None),
     "Ledger EUR: 1941 here, 1940 at Stripe": lambda case: case.ours["ledger"][0].update(balance=1941),
+    "Reserve EUR: 0 here, 300 at Stripe": lambda case: case.ours["reserved"].clear(),
+    "fits an order and is not decided": lambda case: case.ours["foreign"][0].update(state="open"),
+    "2 are the limit": lambda case: case.ours["above_limits"].append(
+        {"user_id": new_id(), "type_id": new_id(), "number": 3, "max_per_user": 2}
+    ),
 }
 
 

@@ -14,6 +14,9 @@ from tests import event_rows
 
 ROOM = 1_000_000
 SCARCE = 12
+OWNER = "owner@town.example"
+ANNEX = "acct_1Annex"
+"""The Stripe account of the page that has one of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ class Matinee:
 
     slug: str
     title: str
+    starts_at: datetime
     sale: Sale
 
 
@@ -43,21 +47,33 @@ class Town:
 
 
 async def found(sessions: Sessions, *, matinees: int) -> Town:
-    """One page takes euros and delayed methods, one pounds; holds last a minute; some tickets cost nothing."""
+    """Two pages take euros, one of them on an account of its own, one pounds; holds last a minute.
+
+    One event is too near for a debit; some tickets cost nothing, and of some each person may have two.
+    """
     async with sessions.begin() as session:
         hall = await event_rows.add_page(
             session, "hall", hold_minutes=1, delayed_methods=True, refund_hours=24
         )
-        club = await event_rows.add_page(session, "club", hold_minutes=1, currency="GBP")
-        owner = await event_rows.add_user(session)
+        club = await event_rows.add_page(
+            session, "club", hold_minutes=1, currency="GBP", delayed_methods=True
+        )
+        annex = await event_rows.add_page(session, "annex", hold_minutes=1, stripe_account=ANNEX)
+        owner = await event_rows.add_user(session, OWNER)
         await event_rows.add_member(session, hall, owner, PageRole.OWNER)
         later = datetime.now(UTC) + timedelta(days=30)
         concert = await event_rows.add_entry(session, hall, "concert", starts_at=later, capacity=ROOM)
         recital = await event_rows.add_entry(session, hall, "recital", starts_at=later, capacity=SCARCE)
+        soon = datetime.now(UTC) + timedelta(days=3)
+        premiere = await event_rows.add_entry(session, hall, "premiere", starts_at=soon, capacity=ROOM)
+        reading = await event_rows.add_entry(session, annex, "reading", starts_at=later)
         gig = await event_rows.add_entry(session, club, "gig", starts_at=later)
         sales = [
             await _sale(session, hall, concert, cost=2000),
             await _sale(session, hall, concert, cost=3350),
+            await _sale(session, hall, concert, cost=1650, max_per_user=2),
+            await _sale(session, hall, premiere, cost=2990),
+            await _sale(session, annex, reading, cost=1100),
             await _sale(session, hall, recital, cost=4505),
             await _sale(session, hall, recital, cost=1999, capacity=SCARCE),
             await _sale(session, club, gig, cost=1250),
@@ -70,7 +86,7 @@ async def found(sessions: Sessions, *, matinees: int) -> Town:
 
 async def _matinee(session: AsyncSession, page: Page, number: int, later: datetime) -> Matinee:
     entry = await event_rows.add_entry(session, page, f"matinee-{number}", starts_at=later, capacity=ROOM)
-    return Matinee(entry.slug, entry.title, await _sale(session, page, entry, cost=1500))
+    return Matinee(entry.slug, entry.title, later, await _sale(session, page, entry, cost=1500))
 
 
 async def _sale(session: AsyncSession, page: Page, entry: Entry, **values: int) -> Sale:

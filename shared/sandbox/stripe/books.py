@@ -55,6 +55,7 @@ def _intent(call: Call, intent: Json) -> Json:
 
 
 def _dispute(call: Call, dispute: Json) -> Json:
-    """With `net`: what the dispute has taken so far (negative), fees included, as it settled."""
+    """With what it has taken so far, as it settled: `withdrawn` without fees, `net` (negative) with them."""
     rows = where(call.book.all("balance_transaction"), source=dispute["id"])
-    return {**dispute, "net": sum(row["net"] for row in rows)}
+    withdrawn = -sum(row["amount"] for row in rows)
+    return {**dispute, "withdrawn": withdrawn, "net": sum(row["net"] for row in rows)}

@@ -4,18 +4,19 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from shared.sandbox.stripe import objects
 from shared.sandbox.stripe.core import Call, Route
+from shared.sandbox.stripe.currencies import check_currency
 from shared.sandbox.stripe.errors import invalid
 from shared.sandbox.stripe.lists import page_of, where
-from shared.sandbox.stripe.params import PAGING, Fields, Json, Kind, inside, need
+from shared.sandbox.stripe.params import PAGING, Fields, Json, Kind, Text, inside, need
 
 PRODUCT: Fields = {
     "active": Kind.BOOL,
-    "description": Kind.TEXT,
+    "description": Text(40_000),
     "images": [Kind.TEXT],
     "metadata": Kind.MAP,
-    "name": Kind.TEXT,
+    "name": Text(5000),
     "tax_code": Kind.TEXT,
-    "unit_label": Kind.TEXT,
+    "unit_label": Text(12),
     "url": Kind.TEXT,
 }
 
@@ -31,6 +32,8 @@ PRICE: Fields = {
     "unit_amount": Kind.INT,
     "unit_amount_decimal": Kind.NUMBER,
 }
+
+MAX_IMAGES = 8
 
 COUPON: Fields = {
     "amount_off": Kind.INT,
@@ -49,26 +52,33 @@ COUPON: Fields = {
 def make_product(call: Call) -> Json:
     """POST /v1/products"""
     need(call.params, "name")
+    _check_images(call.params, "images")
     return _announced(call, "product.created", objects.product(call.params, now=call.now))
 
 
 def make_price(call: Call) -> Json:
     """POST /v1/prices"""
-    need(call.params, "currency")
     return _announced(call, "price.created", price_from(call, call.params))
 
 
 def price_from(call: Call, wishes: Json, param: str = "") -> Json:
     """A price of an existing or a new product, here or as `price_data` of a line. Raises StripeError 400."""
+    check_currency(need(wishes, "currency"), inside(param, "currency"))
     if "product" in wishes:
         product = call.book.get("product", wishes["product"], inside(param, "product"))
     else:
         data = need(wishes, "product_data")
         need(data, "name")
+        _check_images(data, inside(inside(param, "product_data"), "images") if param else "images")
         product = call.book.put(objects.product(data, now=call.now))
     return objects.price(
         wishes, product_id=product["id"], unit_amount=_unit_amount(wishes, param), now=call.now
     )
+
+
+def _check_images(wishes: Json, param: str) -> None:
+    if len(wishes.get("images", [])) > MAX_IMAGES:
+        raise invalid(f"A maximum of {MAX_IMAGES} images is allowed.", param)
 
 
 def _unit_amount(wishes: Json, param: str) -> int:

@@ -118,10 +118,15 @@ async def chaos(standin: Standin, wishes: Json) -> Json:
 
 
 async def rate_limit(standin: Standin, wishes: Json) -> Json:
-    """`on`, and if wanted `per_endpoint` and `overall`: calls a second that an account may make, as live."""
+    """`on`, and if wanted `per_endpoint` and `overall`: calls a second that an account may make, as live.
+
+    Answers how many were refused by the limit before.
+    """
+    before = standin.failures.rate_limit
     limit = RateLimit(wish(wishes, "per_endpoint", int, 25), wish(wishes, "overall", int, 100))
     standin.failures.rate_limit = limit if wish(wishes, "on", bool, True) else None
-    return {"per_endpoint": limit.per_endpoint, "overall": limit.overall}
+    refused = before.refused if before else 0
+    return {"per_endpoint": limit.per_endpoint, "overall": limit.overall, "refused": refused}
 
 
 async def webhooks(standin: Standin, wishes: Json) -> Json:

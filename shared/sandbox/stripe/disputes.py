@@ -38,13 +38,14 @@ def open_dispute(
 
     The money goes at once, unless it is only an inquiry. Raises StripeError 400 where that can't be.
     """
-    wanted = amount if amount is not None else charge["amount"] - charge["amount_refunded"]
-    if charge["status"] != "succeeded" or not 0 < wanted <= charge["amount"]:
-        raise invalid("There is no such amount to dispute.", "amount")
     if reason not in REASONS:
         raise invalid(f"reason must be one of: {', '.join(REASONS)}", "reason")
     if any(row["status"] in AWAITED for row in where(call.book.all("dispute"), charge=charge["id"])):
         raise invalid("The charge has an open dispute already.", "charge")
+    left = _left(call, charge)
+    wanted = amount if amount is not None else left
+    if charge["status"] != "succeeded" or not 0 < wanted <= charge["amount"] or left <= 0:
+        raise invalid("There is no such amount to dispute.", "amount")
     dispute = objects.dispute(
         charge, amount=wanted, reason=reason, inquiry=inquiry, due_by=call.now + ANSWER_WITHIN, now=call.now
     )
@@ -56,6 +57,21 @@ def open_dispute(
     if not inquiry:
         _withdrawn(call, dispute)
     return dispute
+
+
+def _left(call: Call, charge: Json) -> int:
+    """What a bank can still take of a charge: neither refunded nor taken by one of its disputes."""
+    disputes = where(call.book.all("dispute"), charge=charge["id"])
+    holding = [one for one in disputes if sum(row["amount"] for row in one["balance_transactions"]) < 0]
+    taken = sum(one["amount"] for one in holding)
+    return int(charge["amount"] - charge["amount_refunded"] - taken)
+
+
+def _must_be_left(call: Call, dispute: Json) -> None:
+    """Stripe: once a payment was refunded, no dispute takes it a second time."""
+    charge = call.book.get("charge", dispute["charge"])
+    if dispute["amount"] > _left(call, charge):
+        raise invalid("The payment has been refunded, or another dispute holds it.", "dispute")
 
 
 def prevent(call: Call, charge: Json, *, amount: int | None = None, resolved: bool = False) -> Json:
@@ -85,6 +101,7 @@ def escalate(call: Call, dispute: Json) -> None:
     before = dispute["status"]
     if before not in (*INQUIRY, "warning_closed"):
         raise invalid(f"The dispute has a status of {dispute['status']}.", "dispute")
+    _must_be_left(call, dispute)
     dispute.update(status="needs_response", is_charge_refundable=False)
     if dispute["payment_method_details"]:
         dispute["payment_method_details"]["card"]["case_type"] = "chargeback"
@@ -104,6 +121,7 @@ def appeal(call: Call, dispute: Json) -> None:
 def lose_after_all(call: Call, dispute: Json) -> None:
     """What was won is taken back: the buyer's bank has the last word. Raises StripeError 400 for anything else."""
     _must_be(dispute, ("won",))
+    _must_be_left(call, dispute)
     kept = call.standin.keep_dispute_fees  # then the fee of the first time was never given back
     dispute["balance_transactions"].append(balance.withdraw(call, dispute, fee=not kept))
     dispute.update(status="lost", is_charge_refundable=False)

@@ -75,6 +75,8 @@ class RateLimit:
 
     per_endpoint: int
     overall: int
+    refused: int = 0
+    """How many calls were one too many."""
     _calls: dict[tuple[str, str], deque[float]] = field(default_factory=dict)
 
     def refuses(self, account: str, endpoint: str, at: float) -> str | None:
@@ -85,6 +87,7 @@ class RateLimit:
         ]
         for calls, most, reason in counted:
             if len(calls) >= most:
+                self.refused += 1
                 return reason
         for calls, _, _ in counted:
             calls.append(at)

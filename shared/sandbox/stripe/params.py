@@ -1,7 +1,8 @@
 """Reads Stripe's form encoding `a[b][0][c]=…` against the parameters a call knows, and refuses others."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
@@ -26,7 +27,14 @@ class Kind(Enum):
     """Known to Stripe, accepted without a look inside."""
 
 
-Schema: TypeAlias = Kind | Mapping[str, "Schema"] | Sequence["Schema"] | tuple[str, ...]
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Text of so many characters at most, where Stripe says how many."""
+
+    most: int
+
+
+Schema: TypeAlias = Kind | Text | Mapping[str, "Schema"] | Sequence["Schema"] | tuple[str, ...]
 """A mapping names the parameters, a list of one says 'list of', a tuple of texts is a choice."""
 
 Fields: TypeAlias = Mapping[str, Schema]
@@ -77,6 +85,8 @@ def _value(schema: Schema | None, value: Any, param: str) -> Any:
         raise invalid(f"Received unknown parameter: {param}", param, "parameter_unknown")
     if isinstance(schema, Kind):
         return _leaf(schema, value, param)
+    if isinstance(schema, Text):
+        return _text(_filled(_single(value, param), param), param, schema.most)
     if isinstance(schema, tuple):
         return _choice(schema, value, param)
     if isinstance(schema, Mapping):
@@ -106,10 +116,13 @@ def _leaf(kind: Kind, value: Any, param: str) -> Any:
         return _loose(value)
     if kind is Kind.MAP:
         return _map(value, param)
-    if not isinstance(value, str):
-        raise invalid(f"Invalid value for {param}: must be a single value", param)
+    value = _single(value, param)
     if value == "" and kind is Kind.CLEARABLE:
         return None
+    return _CONVERSIONS[kind](_filled(value, param), param)
+
+
+def _filled(value: str, param: str) -> str:
     if value == "":
         raise invalid(
             f"You passed an empty string for '{param}'. We assume empty values are an attempt to unset a "
@@ -117,12 +130,19 @@ def _leaf(kind: Kind, value: Any, param: str) -> Any:
             param,
             "parameter_invalid_empty",
         )
-    return _CONVERSIONS[kind](value, param)
+    return value
 
 
-def _text(value: str, param: str) -> str:
-    if len(value) > 5000:
-        raise invalid(f"Invalid string: {param} must be at most 5000 characters", param)
+def _single(value: Any, param: str) -> str:
+    if not isinstance(value, str):
+        raise invalid(f"Invalid value for {param}: must be a single value", param)
+    return value
+
+
+def _text(value: str, param: str, most: int = 5000) -> str:
+    if len(value) > most:
+        shown = f"{value[:10]}...{value[-10:]}"
+        raise invalid(f"Invalid string: {shown}; must be at most {most} characters", param)
     return value
 
 
@@ -144,7 +164,7 @@ def _boolean(value: str, param: str) -> bool:
     return value == "true"
 
 
-_CONVERSIONS = {
+_CONVERSIONS: dict[Kind, Callable[[str, str], Any]] = {
     Kind.TEXT: _text,
     Kind.CLEARABLE: _text,
     Kind.INT: _integer,

@@ -9,35 +9,36 @@ from shared.sandbox.stripe.core import Call, Route
 from shared.sandbox.stripe.errors import StripeError, invalid
 from shared.sandbox.stripe.lines import LINE, OLDER_LINE, build_lines, check_total, take_off
 from shared.sandbox.stripe.lists import page_of, where
-from shared.sandbox.stripe.params import PAGING, Fields, Json, Kind
+from shared.sandbox.stripe.params import PAGING, Fields, Json, Kind, Text
 from shared.sandbox.stripe.people import SHIPPING, living_customer
+from shared.sandbox.stripe.refusals import check_fee, refuse, refuse_in_mode
 from shared.sandbox.stripe.store import snapshot
-from shared.sandbox.stripe.testcards import CURRENCY_OF, INSTRUCTIONS, NO_END
+from shared.sandbox.stripe.testcards import CURRENCY_OF, INSTRUCTIONS, METHODS, NO_END
 
 SHORTEST, LONGEST = 30 * 60, 24 * 3600  # seconds ahead that expires_at may be (Stripe: sessions, expires_at)
 
 INTENT_DATA: Fields = {
     "application_fee_amount": Kind.INT,
     "capture_method": ("automatic", "automatic_async"),
-    "description": Kind.TEXT,
+    "description": Text(1000),
     "metadata": Kind.MAP,
     "on_behalf_of": Kind.TEXT,
     "receipt_email": Kind.TEXT,
     "setup_future_usage": ("off_session", "on_session"),
     "shipping": SHIPPING,
-    "statement_descriptor": Kind.TEXT,
-    "statement_descriptor_suffix": Kind.TEXT,
-    "transfer_data": Kind.ANY,
+    "statement_descriptor": Text(22),
+    "statement_descriptor_suffix": Text(22),
+    "transfer_data": {"amount": Kind.INT, "destination": Kind.TEXT},
     "transfer_group": Kind.TEXT,
 }
 
 SHOWN_AS_GIVEN: Fields = {
     "allow_promotion_codes": Kind.BOOL,
-    "allowed_payment_method_types": [Kind.TEXT],
+    "allowed_payment_method_types": [(*METHODS, "link")],
     "billing_address_collection": ("auto", "required"),
-    "client_reference_id": Kind.TEXT,
+    "client_reference_id": Text(200),
     "customer_email": Kind.TEXT,
-    "excluded_payment_method_types": [Kind.TEXT],
+    "excluded_payment_method_types": [METHODS],
     "integration_identifier": Kind.TEXT,
     "locale": Kind.TEXT,
     "metadata": Kind.MAP,
@@ -62,7 +63,7 @@ SESSION: Fields = {
         "font_family": Kind.TEXT,
     },
     "currency": Kind.TEXT,
-    "custom_text": {name: {"message": Kind.TEXT} for name in TEXTS},
+    "custom_text": {name: {"message": Text(1200)} for name in TEXTS},
     "customer": Kind.TEXT,
     "customer_creation": ("always", "if_required"),
     "discounts": [{"coupon": Kind.TEXT}],
@@ -131,11 +132,10 @@ def create(call: Call) -> Json:
     params = call.params
     accounts.must_sell(call)
     ui_mode = params.get("ui_mode", "hosted_page")
+    refuse(call, ui_mode)
     _check_addresses(params, ui_mode)
     expires_at = _expiry(call)
     customer = living_customer(call, params["customer"], "customer") if "customer" in params else None
-    if customer is not None and "customer_email" in params:
-        raise invalid("You may only specify one of: customer, customer_email.", "customer_email")
     lines = build_lines(call, params.get("line_items", []))
     discounts = params.get("discounts", [])
     take_off(call, lines, discounts)
@@ -144,6 +144,7 @@ def create(call: Call) -> Json:
     if str(params.get("currency", currency)).lower() != currency:
         raise invalid("The currency must be that of the line items.", "currency")
     check_total(total, currency)
+    check_fee(call, params.get("payment_intent_data", {}), total)
     session = _blank(call, ui_mode, expires_at)
     session.update(
         amount_subtotal=sum(line["amount_subtotal"] for line in lines),
@@ -230,8 +231,7 @@ def _check_addresses(params: Json, ui_mode: str) -> None:
             )
         return
     for name in ("success_url", "cancel_url"):
-        if name in params:
-            raise invalid(f"You can not pass `{name}` when `ui_mode` is `{ui_mode}`.", name)
+        refuse_in_mode(params, name, ui_mode)
     if "return_url" not in params and params.get("redirect_on_completion") != "never":
         raise invalid(
             f"You must pass `return_url` when `ui_mode` is `{ui_mode}`.", "return_url", "parameter_missing"
@@ -301,6 +301,9 @@ def change(call: Call, object_id: str) -> Json:
     session["metadata"] = merged_metadata(session, call.params)
     wishes = call.params.get("payment_intent_data")
     if wishes is not None:
+        if session["ui_mode"] != "elements":
+            message = "You can only update `payment_intent_data` when `ui_mode` is `elements`."
+            raise invalid(message, "payment_intent_data")
         _must_be_open(session, "updated")
         call.book.hidden[object_id]["intent"].update(wishes)
     return session

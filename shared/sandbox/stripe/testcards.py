@@ -72,6 +72,16 @@ INSTRUCTIONS = {
 NO_END = ("customer_balance",)
 """Those that are waited for without end, and need a customer, whose balance they pay into."""
 
+_METHODS = """
+    acss_debit affirm afterpay_clearpay alipay alma amazon_pay au_becs_debit bacs_debit bancontact billie
+    bizum blik boleto card cashapp crypto customer_balance eps fpx giropay grabpay ideal kakao_pay klarna
+    konbini kr_card mb_way mobilepay multibanco naver_pay nz_bank_account oxxo p24 pay_by_bank payco paynow
+    paypal paypay payto pix promptpay revolut_pay samsung_pay satispay scalapay sepa_debit sequra sofort
+    sunbit swish twint upi us_bank_account wechat_pay zip
+"""
+METHODS = tuple(_METHODS.split())
+"""All names that a session may exclude; it may allow these and `link`."""
+
 TOKENS = {
     "tok_visa": "4242424242424242",
     "tok_mastercard": "5555555555554444",
