@@ -136,8 +136,9 @@ async def test_pages_after_buying(shop: RunningShop, visit: Visit) -> None:
     await buyer.sees("Show this at the door.")
     await looks_right(buyer.page)
     office = f"/organizer/{sale.page}"
-    cancel = f"{office}/entries/{sale.href.rpartition('/')[2]}/cancel"
-    await open_and_look(buyer, f"/orders/{order}", "/orders", "/organizer", office, cancel)
+    entry = f"{office}/entries/{sale.href.rpartition('/')[2]}"
+    await open_and_look(buyer, f"/orders/{order}", "/orders", "/organizer", office, f"{office}/door")
+    await open_and_look(buyer, entry, f"{entry}/cancel", f"{entry}/move")
     await open_and_look(buyer, f"{office}/orders", f"{office}/orders/{order}", f"{office}/orders?q=nobody")
     await open_and_look(buyer, f"{office}/money", f"{office}/money/net", f"{office}/money?from=soon")
 
@@ -151,7 +152,7 @@ async def test_pages_of_the_operator(shop: RunningShop, visit: Visit) -> None:
     operator = await visit(PHONE, signed_in=True, email=ORGANIZER)
     await open_and_look(operator, "/operator", "/operator/events", "/operator/refunds")
     await operator.page.goto("/operator/events")
-    await operator.press("checkout.session.completed", "link")
+    await operator.press("Payment page completed", "link")
     await operator.sees("What Stripe sent")
     await looks_right(operator.page)
     await open_and_look(operator, f"/operator/orders/{order}")
