@@ -33,7 +33,8 @@ from shared.setting_types import (
 )
 
 ROOT = Path(__file__).resolve().parent.parent
-KNOWN_SECRET = "development-only-not-secret-0000"  # noqa: S105 - public: production refuses it
+PUBLIC_SECRET = "not-secret"  # noqa: S105 - in every key of this repository: production refuses those
+KNOWN_SECRET = f"development-only-{PUBLIC_SECRET}-0000"
 ELSEWHERE = {  # values for a machine of one's own; production has none of them
     "SECRET_KEY": KNOWN_SECRET,
     "PUBLIC_URL": "http://127.0.0.1:8000",
@@ -148,7 +149,7 @@ def _lines(error: ValidationError) -> Iterator[str]:
 
 def _unfit_for_production(settings: Settings) -> Iterator[str]:
     """What development may do and real buyers must not meet (spec: L4)."""
-    if settings.secret_key == KNOWN_SECRET:
+    if PUBLIC_SECRET in settings.secret_key:
         yield "SECRET_KEY is the one of the repository, which everybody knows: make one of your own."
     elif weakness := why_weak(settings.secret_key):
         yield f"SECRET_KEY {weakness}: take 32 or more random characters, such as `openssl rand -base64 32` prints."

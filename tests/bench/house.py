@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 from uuid import UUID
 
@@ -159,7 +160,7 @@ def environment(var: Path, server: EmbeddedPostgres, ports: dict[str, int]) -> d
     stand_in = f"http://{HOST}:{ports['stand-in']}"
     return {
         "TILLGATE_ENV": "production",
-        "SECRET_KEY": "benchmark-only-not-secret-00000000",
+        "SECRET_KEY": token_urlsafe(32),
         "PUBLIC_URL": f"http://{HOST}:{ports['shop']}",
         "DATABASE_URL": address(server, "shop"),
         "TILLGATE_VAR": str(var),

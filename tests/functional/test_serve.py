@@ -69,6 +69,7 @@ def test_half_a_pair(environment: str, missing: str) -> None:
         ("TILLGATE_ENV", "staging"),
         ("SECRET_KEY", "short"),
         ("SECRET_KEY", KNOWN_SECRET),
+        ("SECRET_KEY", KNOWN_SECRET + "0"),
         ("SECRET_KEY", "a" * 40),
         ("SECRET_KEY", "abcdefghijklmnop" * 2),
         ("SECRET_KEY", f"sk_live_{SECRET}"),
