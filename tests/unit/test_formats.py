@@ -7,7 +7,7 @@ import pytest
 from jinja2 import Environment
 
 from shared import formats
-from shared.contracts.states import OrderState, TicketState
+from shared.contracts.states import OrderStanding, OrderState, TicketState
 
 EVENING = datetime(2026, 12, 11, 19, 0, tzinfo=UTC)
 
@@ -77,7 +77,7 @@ def test_money_in_minor_and_major_units(minor: int, amount: str, currency: str, 
 def test_every_state_has_words() -> None:
     """No code reaches a buyer without its meaning (spec: B14)."""
     assert all(formats.state_words(state) for state in TicketState)
-    assert all(formats.state_words(state) for state in OrderState)
+    assert all(formats.state_words(state) for state in (*OrderState, *OrderStanding))
     assert formats.state_words("pending") == "In your cart"
     assert formats.state_words("pending", "order") == "Not paid yet"
     assert formats.state_words(OrderState.PENDING) == "Not paid yet"

@@ -1,13 +1,20 @@
 """How an order stands after its money went: for the organizer's list and its sums, for the order's pages."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
+from sqlalchemy import func, select
 
+from cart.books import keeping
 from cart.disputes import apply_dispute
+from cart.models import LedgerTransfer
 from cart.refunds import by_line
 from cart.refunds.owing import RefundReason
+from events.models import Entry, Page, TicketType
+from shared.contracts.dtos import CancelCostDTO
 from shared.contracts.states import PageRole
+from tests import event_rows
 from tests.shop import Shop, page_of
 from tests.support import Browser
 
@@ -81,3 +88,76 @@ async def test_order_pages_say_the_same(shop: Shop, organizer: Browser) -> None:
             page = await page_of(await client.get(f"{base}/{order_id}"))
             assert f">{word}</span>" in page.split("</h1>")[1][:200], (name, base)
             assert ">Confirmed</span>" not in page, (name, base)
+
+
+async def test_an_order_of_two_pages(shop: Shop) -> None:
+    """Each page's part stands for itself: what the club gave back is neither the hall's nor all of the order."""
+    shop.app.settings = replace(shop.app.settings, operators=("boss@example.org",))
+    hall, club = await shop.world.sell(cost=2000), await shop.world.sell("jazz", page="club", cost=1000)
+    seller = await shop.buyer("both@example.org")
+    for kind in (hall, club):
+        await shop.world.employ(kind, seller.user_id)
+    buyer = await shop.buyer_with(hall, email="ada@example.org")
+    await shop.world.put(buyer.user_id, club, 1)
+    order_id = await shop.paid_order_of(buyer)
+    async with shop.database.sessions.begin() as session:
+        tickets = await shop.world.calendar.get_tickets_for_order(session, order_id)
+        await by_line.refund_items(
+            session,
+            shop.world.till,
+            order_id=order_id,
+            item_ids=[one.id for one in tickets if one.page_slug == "club"],
+            page_id=None,
+            actor="operator",
+            reason=RefundReason.ORGANIZER,
+            now=shop.clock.now(),
+        )
+    for page, word, kept in (("hall", "Paid", "€20.00"), ("club", "Refunded", "€0.00")):
+        listed = await page_of(await seller.get(f"/organizer/{page}/orders"))
+        assert f">{word}</span>" in rows(listed)["ada"], page
+        assert kept in listed.split("<tfoot")[1], page
+    operator = await shop.buyer("boss@example.org")
+    assert ">Partly refunded</span>" in await page_of(await operator.get(f"/operator/orders/{order_id}"))
+
+
+async def test_what_cancelling_costs_of_a_mixed_order(shop: Shop) -> None:
+    """An order with two events of a page: only the one's money goes back, with its part of the fee; nothing twice."""
+    gala, talk = (
+        await shop.world.sell("gala", cost=2000),
+        await shop.world.sell("talk", page="club", cost=1000),
+    )
+    async with shop.database.sessions.begin() as session:
+        entry = await session.get_one(Entry, (await session.get_one(TicketType, gala)).entry_id)
+        page = await session.get_one(Page, entry.page_id)
+        beside = await event_rows.add_entry(session, page, "beside", starts_at=entry.starts_at)
+        other = (await event_rows.add_type(session, beside, cost=1000)).id
+    buyer = await shop.buyer_with(gala, 1)
+    for kind in (other, talk):
+        await shop.world.put(buyer.user_id, kind, 1)
+    order_id = await shop.paid_order_of(buyer)
+    cart = shop.world.cart
+
+    async def cost() -> CancelCostDTO:
+        async with shop.database.sessions() as session:
+            return await cart.cost_of_cancelling(session, page_id=page.id, entry_id=entry.id)
+
+    assert await cost() == CancelCostDTO(2000, {}, 1)
+    await keeping.post_new(shop.database.sessions, shop.world.till, now=shop.clock.now())
+    async with shop.database.sessions() as session:
+        of_page = (LedgerTransfer.page_id == page.id, LedgerTransfer.debit == "fees")
+        fee = await session.scalar(select(func.sum(LedgerTransfer.amount)).where(*of_page))
+    assert fee
+    assert await cost() == CancelCostDTO(2000, {"EUR": round(Fraction(int(fee) * 2, 3))}, 0)
+    async with shop.database.sessions.begin() as session:
+        tickets = await shop.world.calendar.get_tickets_for_order(session, order_id)
+        await by_line.refund_items(
+            session,
+            shop.world.till,
+            order_id=order_id,
+            item_ids=[one.id for one in tickets if one.entry_id == entry.id],
+            page_id=None,
+            actor="operator",
+            reason=RefundReason.ORGANIZER,
+            now=shop.clock.now(),
+        )
+    assert await cost() == CancelCostDTO(0, {}, 0)
