@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, exists, func, or_, select
+from sqlalchemy import ColumnElement, Row, Select, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
@@ -122,11 +122,12 @@ async def list_orders(
     page_id: UUID,
     search: str = "",
     standing: str = "",
+    entry_id: UUID | None = None,
     before: UUID | None = None,
 ) -> list[OrderRow]:
     """A page's orders, newest first, `PER_PAGE` + 1 at most; `before` continues after an order's id (they grow).
 
-    `standing`: only those that stand so: an OrderState or an OrderStanding.
+    `standing`: only those that stand so: an OrderState or an OrderStanding. `entry_id`: only those with this event.
     """
     of_page = (
         select(
@@ -149,6 +150,8 @@ async def list_orders(
         query = query.where(await _matches(session, calendar, page_id=page_id, search=search))
     if standing:
         query = query.where(money.standing == standing)
+    if entry_id is not None:
+        query = query.where(Order.id.in_(_with_entry(page_id, entry_id)))
     if before is not None:
         query = query.where(Order.id < before)
     rows = (await session.execute(query)).all()
@@ -162,6 +165,16 @@ def _row(row: Row[Order, int, int, int, str], tickets: Sequence[TicketDTO]) -> O
         return OrderRow(order, int(quantity), int(amount), 0, standing)
     still = sum(one.state in OPENING_STATES for one in tickets)
     return OrderRow(order, still, int(amount), int(back), _told(standing, tickets))
+
+
+def _with_entry(page_id: UUID, entry_id: UUID) -> Select[UUID]:
+    return select(OrderLine.order_id).where(OrderLine.page_id == page_id, OrderLine.entry_id == entry_id)
+
+
+async def name_of_entry(session: AsyncSession, *, page_id: UUID, entry_id: UUID | None) -> str:
+    """What an event of the page was called when it was last sold; nothing where it never was."""
+    of_entry = select(OrderLine.name).where(OrderLine.page_id == page_id, OrderLine.entry_id == entry_id)
+    return await session.scalar(of_entry.order_by(OrderLine.id.desc()).limit(1)) or ""
 
 
 def _told(standing: str, tickets: Sequence[TicketDTO]) -> str:

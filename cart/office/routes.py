@@ -45,17 +45,19 @@ async def seller(page: str) -> tuple[CurrentUser, PageDTO]:
 
 @blueprint.get("/organizer/<page>/orders")
 async def organizer_orders(page: str) -> ResponseReturnValue:
-    """A page's orders, searched by e-mail, number or ticket code, filtered by state; all of it in the address."""
+    """A page's orders, searched by e-mail, number or ticket code, filtered by state and event; all in the address."""
     _, shown = await seller(page)
     session = db_session()
     search = request.args.get("q", "")[:200]
     state = next((one for one in STANDINGS if one == request.args.get("state", "")), "")
+    entry_id = parse_id(request.args.get("entry", ""))
     rows = await orders.list_orders(
         session,
         shop().services.calendar,
         page_id=shown.id,
         search=search,
         standing=state,
+        entry_id=entry_id,
         before=parse_id(request.args.get("before", "")),
     )
     return await render_template(
@@ -65,6 +67,8 @@ async def organizer_orders(page: str) -> ResponseReturnValue:
         more=rows[orders.PER_PAGE - 1].order.id if len(rows) > orders.PER_PAGE else None,
         search=search,
         state=state,
+        entry=entry_id or "",
+        entry_name=await orders.name_of_entry(session, page_id=shown.id, entry_id=entry_id),
         states=STANDINGS,
         decisions=await asked_of_page(session, shown),
         words=words,

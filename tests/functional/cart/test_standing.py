@@ -136,6 +136,16 @@ async def test_what_cancelling_costs_of_a_mixed_order(shop: Shop) -> None:
         await shop.world.put(buyer.user_id, kind, 1)
     order_id = await shop.paid_order_of(buyer)
     cart = shop.world.cart
+    owner = await shop.buyer("owner@example.org")
+    await shop.world.employ(gala, owner.user_id)
+    await shop.paid_order_of(await shop.buyer_with(other, 1, email="eve@example.org"))
+    for entry_id, buyers in ((entry.id, {"ada"}), (beside.id, {"ada", "eve"}), ("nonsense", {"ada", "eve"})):
+        listed = await page_of(await owner.get(f"/organizer/hall/orders?entry={entry_id}"))
+        assert rows(listed).keys() == buyers, entry_id
+        assert ("Only orders with" in listed) is (entry_id != "nonsense")
+    assert f"/organizer/hall/orders?entry={entry.id}" in await page_of(
+        await owner.get("/organizer/hall/entries/gala")
+    )
 
     async def cost() -> CancelCostDTO:
         async with shop.database.sessions() as session:
@@ -144,8 +154,10 @@ async def test_what_cancelling_costs_of_a_mixed_order(shop: Shop) -> None:
     assert await cost() == CancelCostDTO(2000, {}, 1)
     await keeping.post_new(shop.database.sessions, shop.world.till, now=shop.clock.now())
     async with shop.database.sessions() as session:
-        of_page = (LedgerTransfer.page_id == page.id, LedgerTransfer.debit == "fees")
-        fee = await session.scalar(select(func.sum(LedgerTransfer.amount)).where(*of_page))
+        of_page = (LedgerTransfer.order_id == order_id, LedgerTransfer.page_id == page.id)
+        fee = await session.scalar(
+            select(func.sum(LedgerTransfer.amount)).where(*of_page, LedgerTransfer.debit == "fees")
+        )
     assert fee
     assert await cost() == CancelCostDTO(2000, {"EUR": round(Fraction(int(fee) * 2, 3))}, 0)
     async with shop.database.sessions.begin() as session:
