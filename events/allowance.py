@@ -56,6 +56,7 @@ def _words(largest: int | None, has: int, what: str) -> str:
     more = max(0, largest - has)
     if not has:
         return f"At most {largest} {what} for each person."
+    what = what.replace("tickets", "ticket") if has == 1 else what
     if not more:
         return f"You have {has} {what} already: the most for each person."
     return f"You have {has} {what} already, {more} more {'is' if more == 1 else 'are'} possible."

@@ -104,3 +104,23 @@ async def test_tickets_know_that_their_entry_is_cancelled(shop: Shop) -> None:
         tickets = await cart(shop, user) + await held(shop, order)
         assert [ticket.entry_cancelled for ticket in tickets] == [expected, expected]
         await shop.cancel_entry(entry)
+
+
+async def test_payments_stop_and_resume_by_account(shop: Shop) -> None:
+    """All pages of an account, told by name once; the pages say so wherever they are read (spec: L9)."""
+    pages = [await shop.page(slug) for slug in ("hall", "cellar")]
+    user = await shop.user()
+    await put(shop, user, await shop.kind(await shop.entry(pages[0], starts_at=EVENING)), 1)
+    async with shop.transaction() as session:
+        assert await shop.calendar.stripe_accounts(session) == [""]
+        assert (
+            await shop.calendar.set_payments_stopped(session, stripe_account="acct_other", stopped=True) == []
+        )
+        names = await shop.calendar.set_payments_stopped(session, stripe_account="", stopped=True)
+        assert names == ["Cellar", "Hall"]
+        assert await shop.calendar.set_payments_stopped(session, stripe_account="", stopped=True) == []
+    async with shop.transaction() as session:
+        found = await shop.calendar.get_pages(session, pages)
+        assert all(page.payments_stopped for page in found.values())
+        assert await shop.calendar.set_payments_stopped(session, stripe_account="", stopped=False) == names
+    assert not any(ticket.page.payments_stopped for ticket in await cart(shop, user))
