@@ -12,7 +12,7 @@ from cart import orders
 from cart.mails import warn_office
 from cart.models import Order, OrderLine, Payment
 from cart.records import Dispute
-from cart.refunds import owing, sending
+from cart.refunds import given, owing, sending
 from cart.till import Till
 from shared import audit
 from shared.contracts.facts import DisputeFacts
@@ -98,6 +98,8 @@ async def _consequences(
         )
         await till.calendar.block_tickets_for_order(session, payment.order_id, blocked=bool(held))
     await sending.end_waiting(session, payment.id, now=now)
+    if dispute.status == "won":
+        await given.owe_again(session, payment, now=now)
     await audit.record(
         session,
         at=now,

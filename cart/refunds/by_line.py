@@ -14,6 +14,7 @@ from cart import orders
 from cart.mails import owe_refund_mail
 from cart.models import Order, OrderLine, Payment, Refund, RefundLine
 from cart.refunds import owing
+from cart.refunds.given import given_by_banks, note_given
 from cart.refunds.owing import Part, RefundReason
 from cart.sold import as_sold
 from cart.till import Till
@@ -67,6 +68,8 @@ class Plan:
     payment: Payment | None
     tickets: tuple[TicketDTO, ...]
     parts: tuple[Part, ...]
+    covered: tuple[Part, ...] = ()
+    """What would go back if a bank had not given it to the buyer."""
 
     @property
     def amount(self) -> int:
@@ -89,8 +92,16 @@ async def plan_refund(
     payment = await owing.payment_of_order(session, order.id)
     at_most = await owing.left_of_payment(session, payment) if payment else 0
     left = await owing.left_of_lines(session, lines)
-    parts = parts_of(lines, left, {ticket.id for ticket in tickets}, at_most=at_most)
-    return Plan(order, payment, tuple(as_sold(tickets, lines, order.currency)), tuple(parts))
+    chosen = {ticket.id for ticket in tickets}
+    parts = parts_of(lines, left, chosen, at_most=at_most)
+    banks = await given_by_banks(session, payment) if payment else 0
+    in_full = parts_of(lines, left, chosen, at_most=at_most + banks)
+    covered = [
+        Part(part.line, part.amount - owed.amount, part.item_ids)
+        for part, owed in zip(in_full, parts, strict=True)
+    ]
+    sold = tuple(as_sold(tickets, lines, order.currency))
+    return Plan(order, payment, sold, tuple(parts), tuple(part for part in covered if part.amount))
 
 
 def refundable(order: Order, tickets: Iterable[TicketDTO]) -> list[TicketDTO]:
@@ -165,6 +176,8 @@ async def _owe(
             parts=plan.parts,
         )
         about = refund.id
+    if plan.payment is not None:
+        await note_given(session, plan.payment, plan.covered, reason=reason, actor=actor, now=now)
     await owe_refund_mail(
         session,
         till,

@@ -11,6 +11,7 @@ from cart.mails import warn_of_failed_refund
 from cart.models import Payment, Refund
 from cart.records import Dispute
 from cart.refunds import owing
+from cart.refunds.given import withdraw_given
 from cart.till import Till
 from shared.contracts.facts import RefundFacts
 from shared.contracts.payment_errors import (
@@ -125,7 +126,7 @@ async def _refused_as_disputed(session: AsyncSession, refund: Refund, *, now: da
     if disputes is None:
         await owing.move(session, refund, "waiting_dispute", now=now)
     elif given := sum(one.given_since(refund.created_at) for one in disputes):
-        await owing.withdraw_part(session, refund, min(refund.amount, given), now=now)
+        await withdraw_given(session, refund, min(refund.amount, given), now=now)
     elif any(one.is_given_away for one in disputes):
         await owing.move(session, refund, "failed", now=now)
 
@@ -153,7 +154,7 @@ async def end_waiting(session: AsyncSession, payment_id: UUID, *, now: datetime)
         covered = min(refund.amount, sum(one.given_since(refund.created_at) for one in disputes) - given)
         if covered > 0:
             given += covered
-            await owing.withdraw_part(session, refund, covered, now=now)
+            await withdraw_given(session, refund, covered, now=now)
             continue
         refund.next_try_at = now
         await nudge(session, "refunds")

@@ -196,6 +196,49 @@ async def test_a_refund_of_what_was_settled_before_it_became_a_dispute(
     await books_balance(road, till)
 
 
+@pytest.mark.parametrize("when", ["before", "disputed", "lost"])
+async def test_what_a_bank_had_paid_is_owed_again_once_it_took_it_back(
+    road: Road, till: Till, *, when: str
+) -> None:
+    """Cancelled before the dispute, during it or after it was lost: the appeal is won, so the buyer has nothing yet."""
+    order_id, session_id = await paid(road)
+
+    async def cancel() -> None:
+        async with road.world.sessions.begin() as session:
+            tickets = await road.world.calendar.get_tickets_for_order(session, order_id)
+            await refund_items(
+                session, till, order_id=order_id, item_ids=[one.id for one in tickets], page_id=None,
+                actor="user:x", reason=RefundReason.ORGANIZER, now=road.world.clock.now(),
+            )  # fmt: skip
+
+    if when == "before":
+        await cancel()
+    go_on_to(road, road.world.clock.now() + timedelta(seconds=5))
+    dispute = road.standin.dispute(session_id)["id"]
+    await hear(road, "charge.dispute.created")
+    if when == "disputed":
+        await cancel()
+    await look(road, till)
+    road.standin.lose_dispute(dispute)
+    await hear(road, "charge.dispute.closed")
+    if when == "lost":
+        await cancel()
+    await books_balance(road, till)
+    assert [one.state for one in await road.world.refunds()] == ["withdrawn"]
+    road.standin.appeal_dispute(dispute)
+    await hear(road, "charge.dispute.updated")
+    road.standin.win_dispute(dispute)
+    for _ in range(2):
+        await hear(road, "charge.dispute.funds_reinstated", "charge.dispute.closed")
+    await look(road, till)
+    await hear(road, "charge.refunded")
+    assert sorted((one.state, one.amount) for one in await road.world.refunds()) == [
+        ("succeeded", 2500),
+        ("withdrawn", 2500),
+    ]
+    await books_balance(road, till)
+
+
 async def test_a_closed_question_becomes_a_dispute(road: Road, till: Till) -> None:
     """The bank asked, was answered, and takes the money all the same."""
     order_id, session_id = await paid(road)
