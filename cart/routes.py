@@ -10,6 +10,7 @@ from quart_rate_limiter import rate_limit
 
 from cart import checkout, complete, orders
 from cart.basket.routes import describe, page_id_of, show_cart
+from cart.order_list import filed
 from cart.order_page import OrderView, order_view
 from cart.refunds import by_line
 from cart.refunds.owing import REASON_WORDS
@@ -155,7 +156,8 @@ async def order_history() -> ResponseReturnValue:
     found = await orders.orders_of_user(session, user.id)
     tickets = await shop().services.calendar.get_tickets_for_orders(session, [order.id for order in found])
     sold = {order.id: as_sold(tickets[order.id], order.lines, order.currency) for order in found}
-    return await render_template("cart/orders.html", orders=found, tickets=sold, now=now())
+    moment = now()
+    return await render_template("cart/orders.html", filed=filed(found, sold, now=moment), now=moment)
 
 
 @blueprint.get("/orders/<uuid:order_id>")

@@ -1,7 +1,7 @@
 """The shop's public pages, the buy form, the ticket's page. A route parses, calls one function, renders."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from uuid import UUID
 
 from quart import Blueprint, Response, flash, g, render_template, request, session
@@ -15,7 +15,7 @@ from events.catalogue import Catalogue, Snapshot
 from events.choice import Choice
 from events.queries import ticket_by_id
 from events.ticket_code import qr_image
-from events.views import EntryView, stand_of_entry, stand_of_type
+from events.views import EntryView, Stand, stand_of_entry, stand_of_type
 from shared import metrics
 from shared.contracts.dtos import CartSummaryDTO, TicketDTO
 from shared.contracts.payment_errors import PaymentsRefused
@@ -28,6 +28,7 @@ from shared.web import count_cart_change, db_session, now, see_other, shop, want
 
 blueprint = Blueprint("events", __name__)
 
+MOST_OTHERS = 6  # events listed below one that can't be bought
 PUBLIC_STATES = (*OPENING_STATES, TicketState.CANCELLED)
 OWN_STATES = (TicketState.PENDING, TicketState.RESERVED)
 
@@ -47,15 +48,19 @@ async def _kept_for_visitors(snapshot: Snapshot, render: Callable[[], Awaitable[
     return snapshot.html
 
 
+def _rows(entries: Iterable[EntryView]) -> list[tuple[EntryView, Stand]]:
+    """Events as a list shows them: each with how its sale stands."""
+    moment = now()
+    return [(entry, stand_of_entry(entry, moment)) for entry in entries]
+
+
 @blueprint.get("/")
 async def home() -> ResponseReturnValue:
     """The coming events of all pages."""
-    moment = now()
-    snapshot = await catalogue().coming(moment)
+    snapshot = await catalogue().coming(now())
 
     async def render() -> str:
-        rows = [(entry, stand_of_entry(entry, moment)) for entry in snapshot.entries]
-        return await render_template("events/home.html", rows=rows)
+        return await render_template("events/home.html", rows=_rows(snapshot.entries))
 
     return await _kept_for_visitors(snapshot, render)
 
@@ -63,14 +68,12 @@ async def home() -> ResponseReturnValue:
 @blueprint.get("/p/<page>")
 async def page(page: str) -> ResponseReturnValue:
     """An organizer's shop."""
-    moment = now()
-    snapshot = await catalogue().page(page, moment)
+    snapshot = await catalogue().page(page, now())
     if snapshot.page is None:
         raise NotFound
 
     async def render() -> str:
-        rows = [(entry, stand_of_entry(entry, moment)) for entry in snapshot.entries]
-        return await render_template("events/page.html", page=snapshot.page, rows=rows)
+        return await render_template("events/page.html", page=snapshot.page, rows=_rows(snapshot.entries))
 
     return await _kept_for_visitors(snapshot, render)
 
@@ -82,6 +85,9 @@ async def entry(page: str, entry: str) -> ResponseReturnValue:
 
     async def render() -> str:
         context = await _entry_context(shown, await _brought(shown), added=await _just_added())
+        if not context["can_buy"]:
+            of_page = await catalogue().page(page, now())
+            context["others"] = _rows([one for one in of_page.entries if one.id != shown.id][:MOST_OTHERS])
         if await current_user() is None:
             context["event_data"] = findable.event_data(
                 shown, public_url=shop().settings.public_url, now=now()
@@ -239,7 +245,11 @@ async def ticket(ticket_id: UUID) -> ResponseReturnValue:
     shown = await _ticket(ticket_id)
     code = shown.code if shown.opens_door else None
     body = await render_template(
-        "events/ticket.html", ticket=shown, page=shown.page, qr=qr_image(code) if code else ""
+        "events/ticket.html",
+        ticket=shown,
+        page=shown.page,
+        qr=qr_image(code) if code else "",
+        own=await _own_tickets_beside(shown),
     )
     return _secret(Response(body, content_type="text/html; charset=utf-8"))
 
@@ -270,6 +280,15 @@ async def _ticket(ticket_id: UUID) -> TicketDTO:
         if shown.id in sold:
             return shown.as_sold(sold[shown.id])
     return shown
+
+
+async def _own_tickets_beside(shown: TicketDTO) -> list[UUID]:
+    """The tickets of the same order and event, for its buyer only: whoever has one address has one ticket."""
+    user = await current_user()
+    if user is None or user.id != shown.user_id or shown.order_id is None or not shown.code:
+        return []
+    tickets = await shop().services.calendar.get_tickets_for_order(db_session(), shown.order_id)
+    return [one.id for one in tickets if one.code and one.entry_id == shown.entry_id]
 
 
 def _secret(answer: Response) -> Response:

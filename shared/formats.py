@@ -127,6 +127,11 @@ def time_left(until: datetime, now: datetime) -> str:
     return f"{counted(max(1, minutes), 'minutes')} left"
 
 
+def fours(code: str) -> str:
+    """A code in groups of four, to be read out and typed off."""
+    return " ".join(code[start : start + 4] for start in range(0, len(code), 4))
+
+
 @lru_cache(maxsize=64)
 def counted(number: int, plural: str) -> str:
     """`1 charge`, `2 charges`; for names whose plural is an s."""
@@ -147,6 +152,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "date_short": date_short,
     "date_part": date_part,
     "clock_time": clock_time,
+    "fours": fours,
     "from_to": from_to,
     "seconds_left": seconds_left,
     "time_left": time_left,

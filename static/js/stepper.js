@@ -36,7 +36,7 @@ function addUp(form) {
   if (!priced.length) return;
   const minor = priced.reduce((sum, input) => sum + numberIn(input) * Number(input.dataset.minor), 0);
   for (const total of document.querySelectorAll("[data-total]")) {
-    if (total.form === form) total.textContent = inWords(minor, total.dataset);
+    if (total.form === form && total.dataset.free === undefined) total.textContent = inWords(minor, total.dataset);
   }
 }
 

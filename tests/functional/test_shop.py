@@ -31,6 +31,35 @@ async def read(app: Tillgate, path: str, status: int = 200) -> str:
     return str(await answer.get_data(as_text=True))
 
 
+async def test_what_cannot_be_bought_is_no_dead_end(
+    app: Tillgate, sessions: Sessions, clock: ManualClock
+) -> None:
+    """Sold out, not yet open, over, cancelled: other events of the page are listed below; else they are not."""
+    async with sessions.begin() as session:
+        page = await event_rows.add_page(session, "hall")
+        soon = clock.now() + timedelta(days=2)
+        for slug, state, terms in (
+            ("open", EntryState.CONFIRMED, {}),
+            ("full", EntryState.CONFIRMED, {"capacity": 0}),
+            ("later", EntryState.CONFIRMED, {"sale_starts_at": clock.now() + timedelta(days=1)}),
+            ("gone", EntryState.CANCELLED, {}),
+        ):
+            made = await event_rows.add_entry(
+                session, page, slug, starts_at=soon, state=state, picture="dome.svg"
+            )
+            await event_rows.add_type(session, made, cost=0, **terms)
+    for slug in ("full", "later", "gone"):
+        body = await read(app, f"/p/hall/{slug}")
+        others = body.partition("More at Hall")[2]
+        assert 'href="/p/hall/open"' in others
+        assert f'href="/p/hall/{slug}"' not in others
+    body = await read(app, "/p/hall/open")
+    assert "More at Hall" not in body
+    assert "€0.00" not in body  # everything is free here
+    home = await read(app, "/")
+    assert home.count('class="event__picture"') == 3
+
+
 async def test_empty_home(app: Tillgate) -> None:
     """Every list has an empty state that says what to do next."""
     assert "Nothing is on sale just now" in await read(app, "/")
