@@ -214,7 +214,7 @@ async def test_an_unpaid_order_is_left_alone(world: World) -> None:
     ("hours", "before", "words"),
     [
         (24, timedelta(hours=24), None),
-        (24, timedelta(hours=23, minutes=59), r"\\(Vienna\\), 24 hours"),
+        (24, timedelta(hours=23, minutes=59), r"\(Vienna\), 24 hours"),
         (0, timedelta(minutes=1), None),
         (0, timedelta(0), "has begun"),
         (None, timedelta(days=6), "ask the organizer"),
