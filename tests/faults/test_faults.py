@@ -8,7 +8,7 @@ import pytest
 from tests.faults.soak import Plan, run_in_new_folder
 
 SEED = "TILLGATE_FAULTS_SEED"
-SECONDS, PEOPLE, KILLS, PAID = 15, 120, 4, 11
+SECONDS, PEOPLE, PACE, KILLS, PAID = 15, 120, 8, 4, 20
 
 
 @pytest.mark.timeout(900)  # 45 s on a quiet machine; each wait inside has an end of its own
@@ -18,7 +18,8 @@ def test_nothing_is_lost_while_everything_fails() -> None:
     spec: H1, H2, H3, B8, B9, C5. The seed is random and printed; TILLGATE_FAULTS_SEED repeats one.
     """
     seed = int(os.environ.get(SEED) or random.randrange(2**31))
-    outcome = run_in_new_folder(Plan(seed, seconds=SECONDS, people=PEOPLE, pause=3, kills=KILLS, paid=PAID))
+    plan = Plan(seed, seconds=SECONDS, people=PEOPLE, pace=PACE, pause=3, kills=KILLS, paid=PAID)
+    outcome = run_in_new_folder(plan)
     told = "\n".join(outcome.lines())
     assert not outcome.complaints, f"{told}\n{outcome.complaints}\n{SEED}={seed}"
     assert outcome.counts["orders"]["paid"] >= PAID, told
