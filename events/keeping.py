@@ -47,15 +47,20 @@ async def to_sign_in(entry: EntryView, chosen: Choice, *, pays: bool = False) ->
     if wants_fragment():
         # signed out in another tab: the whole page has to go on, not a piece of it
         answer = Response("", headers={"HX-Redirect": target})
+    _keep(answer, _signer().dumps(both.dump()), seconds=int(KEPT_FOR.total_seconds()))
+    return answer
+
+
+def _keep(answer: ResponseTypes, value: str, *, seconds: int) -> None:
+    """Put into this browser's cookie; 0 seconds take it out again."""
     answer.set_cookie(
         COOKIE,
-        _signer().dumps(both.dump()),
-        max_age=int(KEPT_FOR.total_seconds()),
+        value,
+        max_age=seconds,
         httponly=True,
         samesite="Lax",
         secure=shop().settings.secure_cookies,
     )
-    return answer
 
 
 class ChosenTickets:
@@ -136,7 +141,7 @@ def _in_cookie() -> Kept:
 
 
 def _drop_cookie(answer: ResponseTypes) -> ResponseTypes:
-    answer.delete_cookie(COOKIE)
+    _keep(answer, "", seconds=0)
     return answer
 
 
