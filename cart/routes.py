@@ -16,6 +16,7 @@ from cart.refunds import by_line
 from cart.refunds.owing import REASON_WORDS
 from cart.release import release
 from cart.sold import as_sold
+from cart.standing import standing_of, standings
 from cart.till import Till
 from shared import metrics
 from shared.contracts.payment_errors import PaymentsRefused, PaymentsUnavailable
@@ -157,7 +158,10 @@ async def order_history() -> ResponseReturnValue:
     tickets = await shop().services.calendar.get_tickets_for_orders(session, [order.id for order in found])
     sold = {order.id: as_sold(tickets[order.id], order.lines, order.currency) for order in found}
     moment = now()
-    return await render_template("cart/orders.html", filed=filed(found, sold, now=moment), now=moment)
+    words = await standings(session, [order.id for order in found])
+    return await render_template(
+        "cart/orders.html", filed=filed(found, sold, now=moment), standings=words, now=moment
+    )
 
 
 @blueprint.get("/orders/<uuid:order_id>")
@@ -184,11 +188,14 @@ def _asked() -> Seldom:
 async def _show_order(order_id: UUID, *, status: int = 200, notice: str = "") -> ResponseReturnValue:
     user = await require_user()
     view = await order_view(db_session(), shop().services.calendar, order_id=order_id, user_id=user.id)
-    body = await _render_order("cart/order.html", view, notice=notice)
+    standing = ""
+    if view.refunds or any(ticket.blocked for ticket in view.tickets):  # else it is the state, and no statement
+        standing = await standing_of(db_session(), order_id)
+    body = await _render_order("cart/order.html", view, notice=notice, standing=standing)
     return body, status
 
 
-async def _render_order(template: str, view: OrderView, *, notice: str = "") -> str:
+async def _render_order(template: str, view: OrderView, *, notice: str = "", standing: str = "") -> str:
     moment = now()
     return await render_template(
         template,
@@ -196,6 +203,7 @@ async def _render_order(template: str, view: OrderView, *, notice: str = "") -> 
         order=view.order,
         reasons=REASON_WORDS,
         notice=notice,
+        standing=standing or view.order.state,
         now=moment,
         may_give_back=any(by_line.why_not(ticket, now=moment) is None for ticket in view.tickets),
     )

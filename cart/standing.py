@@ -4,6 +4,7 @@ An order that was paid stays `paid` for good (spec: C2); that its money went bac
 from refunds and disputes here and nowhere else. Amounts in minor units.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -24,6 +25,13 @@ class Gone:
     for_good: ColumnElement[int]
     """The same without what a bank may still give back: no more than the rest can be refunded."""
     standing: ColumnElement[str]
+
+
+async def standings(session: AsyncSession, order_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """The word for each of these orders, as a whole."""
+    standing = gone(None, Order.total.expression).standing
+    found = await session.execute(select(Order.id, standing).where(Order.id.in_(order_ids)))
+    return {row[0]: row[1] for row in found}
 
 
 def gone(page_id: UUID | None, amount: ColumnElement[int]) -> Gone:
@@ -81,5 +89,4 @@ def _taken(amount: ColumnElement[int], *those: ColumnElement[bool]) -> ColumnEle
 
 async def standing_of(session: AsyncSession, order_id: UUID) -> str:
     """The word for a whole order: an OrderState or an OrderStanding."""
-    standing = gone(None, Order.__table__.c.total).standing
-    return (await session.execute(select(standing).where(Order.id == order_id))).scalar_one()
+    return (await standings(session, [order_id]))[order_id]

@@ -166,7 +166,7 @@ async def move(page: str, entry: str) -> ResponseReturnValue:
     except (Invalid, Conflict) as error:
         return await _show_move(page, entry, typed=typed, error=error)
     catalogue().forget()
-    await flash(f"{row.title} is saved. Mails on their way to those who hold a ticket: {told}.", "ok")
+    await flash(f"{row.title} is saved. {_told(told)}", "ok")
     return see_other(f"/organizer/{shown.slug}")
 
 
@@ -192,3 +192,11 @@ async def _show_move(
         problem=error.message if error else "",
     )
     return body, error.status if error else 200
+
+
+def _told(number: int) -> str:
+    if not number:
+        return "No mail goes out."
+    return (
+        f"A mail is on its way to {'the one person' if number == 1 else f'the {number} people'} with tickets."
+    )

@@ -66,9 +66,12 @@ async def claim(
     wanted = counts_by_type(offer.ticket_type_id for offer in tickets.values())
     for type_id, number in wanted.items():
         check_per_order(offers[type_id], number)
-    for offer, reason in personal_refusals(offers, mine, wanted):
-        raise Invalid(f"{offer.entry_title}, {offer.name}: {reason}")
-    if lines := shortages(offers, wanted, now=now):
+    lines = shortages(offers, wanted, now=now)
+    # that it is no longer on sale is the reason, whatever a person may have
+    if not any(line.closed for line in lines):
+        for offer, reason in personal_refusals(offers, mine, wanted):
+            raise Invalid(f"{offer.entry_title}, {offer.name}: {reason}")
+    if lines:
         raise SoldOut(await add_own_holds(session, lines, offers, user_id=user_id))
     if not await stock.take(
         session,

@@ -58,7 +58,8 @@ class PersonalLimits:
             return f"At most {largest} of these for each person; {_has(mine.all_of_type)}."
         if self.of_entry is not None and mine.all_of_entry + of_entry > self.of_entry:
             return (
-                f"At most {self.of_entry} tickets of this event for each person; {_has(mine.all_of_entry)}."
+                f"At most {self.of_entry} tickets of this event for each person; {_has(mine.all_of_entry)}"
+                f" and chose {of_entry} of all its types."
             )
         if mine.held_of_type + of_type > self.per_order:
             return (

@@ -83,7 +83,7 @@ async def test_the_form_names_the_holders_first(shop: Shop) -> None:
     await shop.world.employ(kind, door.user_id, PageRole.DOOR)
     address = "/organizer/hall/entries/concert/move"
     assert address in await page_of(await owner.get("/organizer/hall/entries/concert"))
-    assert "1 person holds a ticket" in await page_of(await owner.get(address))
+    assert "1 person holds tickets and gets a mail" in await page_of(await owner.get(address))
     form = {"starts_at": "2090-12-08T20:00", "ends_at": "2090-12-08T23:00", "place": "New Hall"}
     assert (await door.post(address, form=form)).status_code == 404
     refused = await owner.post(address, form=form | {"starts_at": "soon"})

@@ -113,4 +113,4 @@ async def test_refund_mail_says_which_evening(world: World, kind: UUID) -> None:
             reason=RefundReason.ORGANIZER,
             now=world.clock.now(),
         )
-    assert_says(await newest(world, "refund"), "no longer open the door:", *CONCERT)
+    assert_says(await newest(world, "refund"), "No longer valid for entry:", *CONCERT)

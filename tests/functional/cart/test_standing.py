@@ -1,5 +1,6 @@
 """How an order stands after its money went: for the organizer's list and its sums, for the order's pages."""
 
+import re
 from dataclasses import replace
 from fractions import Fraction
 
@@ -173,3 +174,20 @@ async def test_what_cancelling_costs_of_a_mixed_order(shop: Shop) -> None:
             now=shop.clock.now(),
         )
     assert await cost() == CancelCostDTO(0, {}, 0)
+
+
+@pytest.mark.usefixtures("organizer")
+async def test_a_buyer_reads_what_became_of_the_money(shop: Shop) -> None:
+    """The same words on their order and in their list as its seller reads; it was "Paid" for good."""
+    for name, word in (
+        ("all", "Refunded"),
+        ("part", "Partly refunded"),
+        ("bank", "Disputed"),
+        ("kept", "Paid"),
+    ):
+        client = await shop.buyer(f"{name}@example.org")
+        listed = await page_of(await client.get("/orders"))
+        address = re.findall(r'"(/orders/[0-9a-f-]{36})"', listed)[0]
+        for page in (listed, await page_of(await client.get(address))):
+            assert word in page, name
+            assert name == "kept" or ">Paid<" not in page, name
