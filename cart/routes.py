@@ -189,7 +189,8 @@ async def _show_order(order_id: UUID, *, status: int = 200, notice: str = "") ->
     user = await require_user()
     view = await order_view(db_session(), shop().services.calendar, order_id=order_id, user_id=user.id)
     standing = ""
-    if view.refunds or any(ticket.blocked for ticket in view.tickets):  # else it is the state, and no statement
+    # of any other it is the state, and costs no statement
+    if view.refunds or any(ticket.blocked for ticket in view.tickets):
         standing = await standing_of(db_session(), order_id)
     body = await _render_order("cart/order.html", view, notice=notice, standing=standing)
     return body, status

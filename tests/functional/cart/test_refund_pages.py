@@ -163,7 +163,10 @@ async def test_an_amount_is_read_as_it_is_meant(office: Office) -> None:
         f"{office.order}/refund", query_string={"line": line, "amount": "5.000"}
     )
     assert answer.status_code == 422
-    assert "could be 5000.00 or 5.00" in await answer.get_data(as_text=True)
+    body = await answer.get_data(as_text=True)
+    assert "could be 5000.00 or 5.00" in body
+    assert '<details class="card" open>' in body, "the form stays where it was, with what was typed"
+    assert 'value="5.000"' in body
     for typed in ("５．５０", "\u200b€5.50 "):
         answer = await office.organizer.get(
             f"{office.order}/refund", query_string={"line": line, "amount": typed}
