@@ -4,6 +4,7 @@ Expandable fields are narrowed to an id or an object; amounts stay minor units, 
 """
 
 import json
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import overload
@@ -38,6 +39,7 @@ from shared.contracts.facts import (
 from shared.contracts.payment_errors import PaymentsRefused
 
 LONGEST_NAME = 256
+ACCOUNT = re.compile(r"acct_\w{1,64}", re.ASCII)
 
 
 def _moment(seconds: int) -> datetime:
@@ -254,6 +256,8 @@ def event_facts(event: Event) -> EventFacts:
     if not isinstance(said["livemode"], bool):
         raise TypeError("an event is of one mode")
     account = str(said.get("account") or "")
+    if account and not ACCOUNT.fullmatch(account):
+        raise ValueError("an account is like acct_…")  # it becomes part of an address at Stripe
     subject = event.data.object
     # only sessions that pay have an amount; those of other kinds are other programs' on the same account
     pays = isinstance(subject, Session) and subject.mode == "payment"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from mimetypes import guess_type
+from posixpath import normpath
 
 from werkzeug.security import safe_join
 
@@ -65,6 +66,8 @@ def static_file(name: str) -> StaticFile:
     if bundle is not None:
         return StaticFile.of(name, bundle.encode())
     unusable = len(name.encode(errors="replace")) > LONGEST_NAME or not name.isprintable()
+    # one spelling each, else a stranger fills the memory with copies; fonts of our PDFs are nobody's to fetch
+    unusable = unusable or normpath(name) != name or name.startswith("vendor/pdf-")
     path = None if unusable else safe_join(str(STATIC), name)
     if path is None or not (STATIC / name).is_file():
         raise FileNotFoundError(name)

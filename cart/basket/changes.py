@@ -1,5 +1,6 @@
 """Changes to a cart: a line's number, emptying it, and putting back what was emptied; each said in words."""
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
@@ -34,13 +35,16 @@ async def put_back(
 ) -> list[AppError]:
     """As much of these lines as still can be had; why the rest can't."""
     refused: list[AppError] = []
+    in_cart = Counter(one.ticket_type_id for one in await calendar.pending_tickets(session, user_id=user_id))
     for ref, quantity in lines.items():
         type_id = parse_id(ref)
         if type_id is None:
             continue
         try:
+            # what was chosen anew since stays
+            wanted = max(quantity, in_cart[type_id])
             await calendar.set_pending_quantity(
-                session, user_id=user_id, ticket_type_id=type_id, quantity=quantity, now=now
+                session, user_id=user_id, ticket_type_id=type_id, quantity=wanted, now=now
             )
         except AppError as error:
             refused.append(error)

@@ -117,7 +117,7 @@ def _read_lines(text: str) -> Emptied:
     """What the form gives back, as `show_cart` wrote it. Raises Invalid."""
     try:
         read = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         read = None
     if not isinstance(read, dict) or len(read) > changes.MOST_KEPT:
         raise Invalid

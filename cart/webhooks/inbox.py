@@ -12,9 +12,10 @@ from sqlalchemy.dialects.postgresql import insert
 from cart.models import WebhookEvent, WebhookRefusal
 from cart.settle import Settled
 from cart.till import Till
-from cart.webhooks.news import Handler, News, handler_of
+from cart.webhooks.news import Handler, News, handler_of, leave
 from shared.contracts.facts import EventFacts
 from shared.contracts.payment_errors import (
+    AccountUnavailable,
     EventUnreadable,
     SignatureInvalid,
 )
@@ -112,7 +113,11 @@ async def process(sessions: Sessions, till: Till, event: EventFacts, *, now: dat
                 row = await session.get_one(WebhookEvent, event.id)
             if row.processed_at is not None:
                 return row.result or ""  # a repeat costs no call
-            news = await handler.fetch(sessions, till, event)
+            try:
+                news = await handler.fetch(sessions, till, event)
+            except AccountUnavailable:
+                # nobody can ask there; should we be let in again, the books and the reconciler list what happened
+                handler = leave("no_access")
         result = await retrying(_carry_out, sessions, till, handler, news, now=now)
     except Exception as error:
         async with sessions.begin() as session:

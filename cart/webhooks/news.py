@@ -205,6 +205,7 @@ HANDLERS = {
     "account.updated": _OF_ACCOUNT,
     "capability.updated": _OF_ACCOUNT,
     "account.application.deauthorized": _OF_ACCOUNT,
+    "account.application.authorized": _OF_ACCOUNT,
 }
 """By event type: those that the endpoint at Stripe should be set to send. Any other is stored and ignored."""
 
@@ -215,11 +216,11 @@ OF_ACCOUNTS = tuple(name for name, handler in HANDLERS.items() if handler is _OF
 def handler_of(event: EventFacts, *, livemode: bool) -> Handler:
     """What to do about an event: nothing where it is of the other mode, or of a kind that we do not follow."""
     if event.livemode != livemode:
-        return _leave("other_mode")
-    return HANDLERS.get(event.type) or _leave("ignored")
+        return leave("other_mode")
+    return HANDLERS.get(event.type) or leave("ignored")
 
 
-def _leave(result: str) -> Handler:
+def leave(result: str) -> Handler:
     async def apply(_session: AsyncSession, _till: Till, _news: News, _now: datetime) -> str:
         return result
 

@@ -25,7 +25,7 @@ class KeyRefused(PaymentsUnavailable):
 
 
 class AccountUnavailable(PaymentsUnavailable):
-    """This shop can’t take payments at the moment. No money was taken."""
+    """This shop can’t take payments at the moment. What was paid already is not lost: look again later."""
 
     # 403 for one connected account: nothing can be asked or done there until its owner lets us in again
     code = "ACCOUNT_UNAVAILABLE"

@@ -252,11 +252,15 @@ async def use_link(
     now: datetime,
     errands: Errands,
     without_errand: bool = False,
+    seen: str | None = None,
 ) -> SignedIn:
-    """Sign in with the link, in any browser. Raises ChallengeOver. `without_errand`: drop what waits behind it."""
+    """Sign in with the link, in any browser. Raises ChallengeOver. `without_errand`: drop what waits behind it.
+
+    `seen`: mark of the errand that the page has shown; raises ErrandChanged where another one waits by now.
+    """
     which = (SignInChallenge.token_hash == _token_hash(settings, token), *_link_open(now))
     async with sessions.begin() as session:
-        return await _finish(session, which, {}, now, errands, without_errand=without_errand)
+        return await _finish(session, which, {}, now, errands, without_errand=without_errand, seen=seen)
 
 
 async def _finish(
@@ -267,6 +271,7 @@ async def _finish(
     errands: Errands,
     *,
     without_errand: bool = False,
+    seen: str | None = None,
 ) -> SignedIn:
     challenge = await session.scalar(
         update(SignInChallenge)
@@ -278,6 +283,8 @@ async def _finish(
         raise ChallengeOver
     user = await find_or_create_user(session, email=challenge.email)
     text = await errand.take(session, challenge.errand_id, now=now)
+    if seen is not None and not without_errand and errand.mark(text) != seen:
+        raise errand.ErrandChanged  # whoever asked for the mail chose anew after its owner had looked
     # made now: an errand that rolls its savepoint back makes the session forget what it had loaded
     challenge_id, done = challenge.id, SignedIn(user.id, user.version, challenge.next, challenge.email)
     way_on = await _carry_out(errands, session, done.user_id, "" if without_errand else text, now)

@@ -4,12 +4,27 @@ So whichever mail is used first, by link in any browser or by code, all that was
 """
 
 from datetime import datetime, timedelta
+from hashlib import sha256
 from uuid import UUID
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from shared.errors import AppError
 from shared.identity.models import SignInChallenge, SignInErrand
+
+
+class ErrandChanged(AppError):
+    """What was chosen has changed since this page was shown. Please look at it again."""
+
+    status = 409
+    code = "ERRAND_CHANGED"
+
+
+def mark(text: str) -> str:
+    """What a page that showed this errand knows it by; nothing for none."""
+    return sha256(text.encode()).hexdigest()[:16] if text else ""
+
 
 KEPT_FOR = timedelta(hours=1)
 """After the last mail that was asked for with it; a new mail finds it by the browser's cookie until then."""

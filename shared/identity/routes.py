@@ -194,7 +194,7 @@ async def link(token: str) -> Page:
     return await _show_link(token)
 
 
-async def _show_link(token: str, error: NoCookies | None = None) -> Page:
+async def _show_link(token: str, error: NoCookies | errand.ErrandChanged | None = None) -> Page:
     try:
         challenge_id, email = await challenge.look_at_link(
             db_session(), shop().settings, token=token, now=now()
@@ -208,7 +208,9 @@ async def _show_link(token: str, error: NoCookies | None = None) -> Page:
         token=token,
         email=email,
         error="",
-        no_cookies=error.message if error else "",
+        no_cookies=error.message if isinstance(error, NoCookies) else "",
+        changed=error.message if isinstance(error, errand.ErrandChanged) else "",
+        shown=errand.mark(kept.text if kept else ""),
         waiting=await _errands().describe(db_session(), kept.text if kept else ""),
         asked_here=challenge_id == _asked_for(),
     )
@@ -229,8 +231,9 @@ async def use_link(token: str) -> Page:
             now=now(),
             errands=_errands(),
             without_errand="without" in form,
+            seen=form.get("shown"),
         )
-    except NoCookies as error:
+    except (NoCookies, errand.ErrandChanged) as error:
         return await _show_link(token, error)
     except challenge.ChallengeOver as error:
         return await _link_over(error)

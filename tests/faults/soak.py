@@ -36,6 +36,8 @@ UNFINISHED = {
     "attempts": "SELECT count(*) FROM checkout_attempts WHERE state IN ('creating', 'open')",
     "refunds": "SELECT count(*) FROM refunds WHERE state IN ('due', 'sent')",
     "webhooks": "SELECT count(*) FROM webhook_events WHERE processed_at IS NULL",
+    "movements of refunds": "SELECT count(*) FROM refunds r WHERE r.state = 'succeeded' AND NOT EXISTS"
+    " (SELECT FROM balance_transactions b WHERE b.source = r.stripe_refund_id AND b.posted_at IS NOT NULL)",
     "mails": "SELECT count(*) FROM outgoing_mail WHERE state = 'due'",
 }
 
@@ -145,6 +147,15 @@ def _recover(parts: Parts, outcome: Outcome, operate: Callable[[], None]) -> Non
     for found in _reconcile(parts, "--commit"):
         outcome.found[found["kind"]] += 1
     operate()
+    _settle_down(parts, outcome)
+    operate()  # an order that ended only now may be what a payment fits
+    _settle_down(parts, outcome)  # what was sent back by that is to reach the books
+    for left in _reconcile(parts):
+        outcome.complaints.append(f"The reconciler's second look: {left['words']}: {left['about']}")
+
+
+def _settle_down(parts: Parts, outcome: Outcome) -> None:
+    """The worker does what is due, until nothing is."""
     give_up = time.monotonic() + QUIET_SECONDS
     while waiting := {name: number for name, number in parts.in_database(_unfinished).items() if number}:
         if time.monotonic() > give_up:
@@ -152,9 +163,6 @@ def _recover(parts: Parts, outcome: Outcome, operate: Callable[[], None]) -> Non
             break
         time.sleep(WORKER_ROUND)
         _pass_time(parts)
-    operate()  # an order that ended only now may be what a payment fits
-    for left in _reconcile(parts):
-        outcome.complaints.append(f"The reconciler's second look: {left['words']}: {left['about']}")
 
 
 def _pass_time(parts: Parts) -> None:

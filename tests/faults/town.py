@@ -111,6 +111,7 @@ _LATER = (
     "UPDATE orders SET releasing_until = NULL WHERE state = 'pending'",
     "UPDATE checkout_attempts SET created_at = created_at - CAST(:by AS interval) WHERE state IN ('creating', 'open')",
     "UPDATE webhook_events SET received_at = received_at - CAST(:by AS interval) WHERE processed_at IS NULL",
+    "UPDATE books_looks SET looked_at = looked_at - CAST(:by AS interval)",
     "UPDATE refunds SET next_try_at = next_try_at - CAST(:by AS interval) WHERE state IN ('due', 'sent')",
     "UPDATE outgoing_mail SET next_try_at = next_try_at - CAST(:by AS interval) WHERE state = 'due'",
 )

@@ -176,6 +176,25 @@ async def test_stranger_who_asks_for_a_mail_is_seen_through(app: Tillgate, sale:
     assert await in_cart(app) == {}
 
 
+async def test_what_was_not_shown_is_not_carried_out(app: Tillgate, sale: Sale) -> None:
+    """A stranger asks for a mail to somebody, who looks, and chooses more: it is shown first, and then given."""
+    stranger, owner = browser(app), browser(app)
+    await choose(stranger, "concert", sale.concert)
+    link = link_in(await ask(stranger))
+    shown = re.findall(r'name="shown" value="(\w+)"', await page_of(await owner.get(link)))
+    await choose(stranger, "recital", sale.recital)
+    await ask(stranger, "stranger@example.org")
+    answer = await owner.post(link, form={"tried": "1", "shown": shown[0]})
+    page = await page_of(answer)
+    assert answer.status_code == 409
+    assert "has changed since this page was shown" in page
+    assert ONE_FOR_RECITAL in page
+    assert await in_cart(app) == {}
+    again = re.findall(r'name="shown" value="(\w+)"', page)
+    assert (await owner.post(link, form={"tried": "1", "shown": again[0]})).status_code == 303
+    assert await in_cart(app) == {sale.concert: 1, sale.recital: 1}
+
+
 async def test_own_browser_is_asked_nothing(app: Tillgate, sale: Sale) -> None:
     """Where the mail was asked for, the page of the link says what goes into the cart, and no more."""
     desk = browser(app)

@@ -101,6 +101,9 @@ async def test_static_files_are_kept_by_their_content(app: Tillgate) -> None:
     assert of_another_version.headers["Cache-Control"] == "public, no-cache"
     font, _ = await fetch(client, asset("vendor/sans-latin.woff2"))
     assert "Content-Encoding" not in font.headers
+    # another spelling is another key of what is kept in memory
+    for nowhere in ("./icon.svg", "vendor//htmx.min.js", "vendor/../icon.svg", "vendor/pdf-han.ttf"):
+        assert (await client.get(f"/static/{nowhere}")).status_code == 404, nowhere
     for nowhere in ("../pyproject.toml", "css", "..%2fpyproject.toml", "css/../../pyproject.toml"):
         assert (await client.get(f"/static/{nowhere}")).status_code == 404, nowhere
 

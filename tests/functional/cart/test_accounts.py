@@ -144,14 +144,16 @@ async def test_stripes_own_words_stop_and_resume_a_page(road: Road) -> None:
     assert await is_stopped(road)
     road.standin.restore_account(HARBOUR)
     body = json.dumps(road.standin.events("account.application.authorized", HARBOUR)[-1]).encode()
-    assert (await (await road.send(body)).get_json())["result"] == "ignored"
+    assert (await (await road.send(body)).get_json())["result"] == "applied"
+    assert not await is_stopped(road)
     road.standin.restrict_account(HARBOUR, charges_enabled=False)
     road.standin.restrict_account(HARBOUR, charges_enabled=True)
     body = json.dumps(road.standin.events("account.updated", HARBOUR)[-1]).encode()
-    assert (await (await road.send(body)).get_json())["result"] == "applied"
-    assert not await is_stopped(road)
+    assert (await (await road.send(body)).get_json())["result"] == "unchanged", (
+        "it is as Stripe has it by now"
+    )
     payments = cast("StripePayments", road.app.services.payments)
-    assert payments.tally["", "read"] == 1, "an account is asked about by its own address"
+    assert payments.tally["", "read"] == 2, "an account is asked about by its own address"
     assert payments.tally[HARBOUR, "write"] >= 1
 
 
@@ -161,3 +163,15 @@ async def is_stopped(road: Road) -> bool:
         page = await road.world.calendar.get_page_by_slug(session, "harbour")
     assert page is not None
     return page.payments_stopped
+
+
+async def test_events_of_an_account_that_is_closed_to_us(road: Road) -> None:
+    """They are kept and done with: nobody can ask there. One of no account at all is no event (spec: L3, L9)."""
+    _, session_id = await road.to_stripe()
+    await road.standin.pay(session_id)
+    event = json.loads(road.event()) | {"id": "evt_closed", "type": "payout.paid", "account": "acct_stranger"}
+    event["data"] = {"object": {"id": "po_1", "object": "payout"}}
+    answer = await road.send(json.dumps(event).encode())
+    assert (answer.status_code, (await answer.get_json())["result"]) == (200, "no_access")
+    event |= {"id": "evt_path", "account": "../../v1/customers"}
+    assert (await road.send(json.dumps(event).encode())).status_code == 400
