@@ -40,11 +40,12 @@ class AccountSweep:
 
     async def run(self, till: Till, now: datetime) -> int:
         """Ask about the accounts that are due; returns how many were asked about."""
-        async with self._sessions.begin() as session:
+        async with self._sessions.reading() as session:
             used = await till.calendar.stripe_accounts(session)
-            # no page is paid into it any more: nobody needs to know
-            await session.execute(delete(StripeAccount).where(StripeAccount.stripe_account.not_in(used)))
             known = {row.stripe_account: row for row in await session.scalars(select(StripeAccount))}
+        if unused := known.keys() - set(used):  # no page is paid into it any more: nobody needs to know
+            async with self._sessions.begin() as session:
+                await session.execute(delete(StripeAccount).where(StripeAccount.stripe_account.in_(unused)))
         due = [one for one in used if not self._started or one not in known or _is_due(known[one], now)]
         for stripe_account in due:
             await ask(self._sessions, till, stripe_account, now=now)

@@ -98,7 +98,7 @@ async def _consequences(
         )
         await till.calendar.block_tickets_for_order(session, payment.order_id, blocked=bool(held))
     await sending.end_waiting(session, payment.id, now=now)
-    if dispute.status == "won":
+    if dispute.closed_at is not None:
         await given.owe_again(session, payment, now=now)
     await audit.record(
         session,

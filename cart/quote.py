@@ -35,7 +35,6 @@ class PaymentsStopped(Conflict):
     """This shop can’t take payments at the moment."""
 
     code = "PAYMENTS_STOPPED"
-    words = "can’t take payments at the moment. Your tickets stay in your cart; no money was taken."
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,10 @@ def _quote(account: str, currency: str, groups: list[CartGroupDTO]) -> Quote:
     lines = tuple(line for group in groups for line in group.lines)
     total = sum(unit_amount(line) * line.quantity for line in lines)
     if total and (stopped := [group.page.name for group in groups if group.page.payments_stopped]):
-        raise PaymentsStopped(f"{' and '.join(stopped)} {PaymentsStopped.words}")
+        raise PaymentsStopped(
+            f"{' and '.join(stopped)} can’t take payments at the moment. Your tickets stay in your cart; no money was"
+            " taken."
+        )
     _check_chargeable(total, currency, len(lines))
     for line in lines:
         _check_payable(line)

@@ -82,9 +82,8 @@ def security_headers(settings: Settings) -> list[tuple[str, str]]:
 
 def _set_caching(response: Response) -> None:
     """A route's own Cache-Control stands. Pages are not stored; the shop window may wait for the back button."""
-    if request.endpoint == "static":
-        if response.status_code in (200, 304):
-            response.headers["Cache-Control"] = _static_caching(response)
+    if request.endpoint == "static" and response.status_code in (200, 304):
+        response.headers["Cache-Control"] = _static_caching(response)
     elif "Cache-Control" not in response.headers:
         keep = request.endpoint in KEEPABLE_ENDPOINTS
         response.headers["Cache-Control"] = "private, no-cache" if keep else "private, no-store"

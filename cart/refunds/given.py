@@ -60,10 +60,11 @@ async def owe_again(session: AsyncSession, payment: Payment, *, now: datetime) -
         .order_by(Refund.created_at, Refund.id)
     )
     for refund in list(rows):
-        if await owing.left_of_payment(session, payment) < refund.amount:
-            continue  # it has gone back by hand meanwhile
+        left = await owing.left_of_payment(session, payment)
         refund.last_error = OWED_AGAIN
-        await owing.add_refund(
+        if left <= 0:
+            continue  # all of it has gone back another way meanwhile
+        again = await owing.add_refund(
             session,
             payment,
             amount=refund.amount,
@@ -72,6 +73,8 @@ async def owe_again(session: AsyncSession, payment: Payment, *, now: datetime) -
             now=now,
             parts=await _parts_of(session, refund),
         )
+        if left < again.amount:
+            await owing.withdraw_part(session, again, again.amount - left, now=now)
 
 
 async def _parts_of(session: AsyncSession, refund: Refund) -> list[Part]:

@@ -200,6 +200,11 @@ class CartGroupDTO:
     lines: tuple[CartLineDTO, ...]
 
     @property
+    def can_check_out(self) -> bool:
+        """Whether anything here takes place: what was cancelled can only be removed."""
+        return any(not line.entry_cancelled for line in self.lines)
+
+    @property
     def ticket_count(self) -> int:
         """Tickets in this group (spec: B11)."""
         return count_of(self.lines, "ticket")
@@ -229,6 +234,11 @@ class CartSummaryDTO:
     def lines(self) -> tuple[CartLineDTO, ...]:
         """All lines of all groups."""
         return tuple(line for group in self.groups for line in group.lines)
+
+    @property
+    def can_check_out(self) -> bool:
+        """Whether anything in the cart takes place: what was cancelled can only be removed."""
+        return any(not line.entry_cancelled for line in self.lines)
 
     @property
     def count(self) -> int:

@@ -239,6 +239,34 @@ async def test_what_a_bank_had_paid_is_owed_again_once_it_took_it_back(
     await books_balance(road, till)
 
 
+async def test_what_is_left_is_owed_again(road: Road, till: Till) -> None:
+    """Of 25.00 that a bank took back, 10.00 went back by hand before we heard of it: the other 15.00 are owed."""
+    order_id, session_id = await paid(road)
+    async with road.world.sessions.begin() as session:
+        tickets = await road.world.calendar.get_tickets_for_order(session, order_id)
+        await refund_items(
+            session, till, order_id=order_id, item_ids=[one.id for one in tickets], page_id=None,
+            actor="user:x", reason=RefundReason.ORGANIZER, now=road.world.clock.now(),
+        )  # fmt: skip
+    go_on_to(road, road.world.clock.now() + timedelta(seconds=5))
+    dispute = road.standin.dispute(session_id)["id"]
+    await hear(road, "charge.dispute.created")
+    await look(road, till)
+    road.standin.lose_dispute(dispute)
+    await hear(road, "charge.dispute.closed")
+    assert [one.state for one in await road.world.refunds()] == ["withdrawn"]
+    road.standin.appeal_dispute(dispute)
+    await hear(road, "charge.dispute.updated")
+    road.standin.win_dispute(dispute)
+    road.standin.refund(session_id, 1000)
+    await hear(road, "charge.refunded", "charge.dispute.funds_reinstated", "charge.dispute.closed")
+    await look(road, till)
+    await hear(road, "charge.refunded")
+    sent = [one.amount for one in await road.world.refunds() if one.state == "succeeded"]
+    assert sorted(sent) == [1000, 1500]
+    await books_balance(road, till)
+
+
 async def test_a_closed_question_becomes_a_dispute(road: Road, till: Till) -> None:
     """The bank asked, was answered, and takes the money all the same."""
     order_id, session_id = await paid(road)
