@@ -4,23 +4,14 @@ import asyncio
 import re
 from uuid import UUID
 
-import pytest
 from sqlalchemy import select
 
 from cart.models import Order
 from shared.contracts.states import OrderState
-from shared.web import Tillgate
 from tests.cart_world import World
-from tests.support import Browser, signed_in_client
+from tests.support import Browser
 
 EVENT = "/p/hall/concert"
-
-
-@pytest.fixture
-async def buyer(app: Tillgate, world: World) -> Browser:
-    """A signed-in buyer of a shop whose payments are the world's."""
-    app.services.payments = world.payments
-    return await signed_in_client(app)
 
 
 async def token_in(client: Browser) -> str:

@@ -14,13 +14,6 @@ from tests.cart_world import World
 from tests.support import Browser, browser, counted_statements, signed_in_client
 
 
-@pytest.fixture
-async def buyer(app: Tillgate, world: World) -> Browser:
-    """A signed-in buyer of a shop whose payments are the world's."""
-    app.services.payments = world.payments
-    return await signed_in_client(app)
-
-
 async def read(client: QuartClient, path: str, status: int = 200) -> str:
     """A page's text."""
     answer = await client.get(path)

@@ -7,10 +7,9 @@ import pytest
 from cart.release import release_lapsed
 from shared.clock import ManualClock
 from shared.contracts.states import OrderState
-from shared.web import Tillgate
 from tests.cart_world import World
 from tests.shop import page_of
-from tests.support import Browser, signed_in_client
+from tests.support import Browser
 
 BACK = "so they are in your cart again"
 
@@ -19,13 +18,6 @@ BACK = "so they are in your cart again"
 def clock() -> ManualClock:
     """19:44 in Vienna."""
     return ManualClock(datetime(2026, 12, 11, 18, 44, tzinfo=UTC))
-
-
-@pytest.fixture
-async def buyer(app: Tillgate, world: World) -> Browser:
-    """A signed-in buyer of a shop whose payments are the world's."""
-    app.services.payments = world.payments
-    return await signed_in_client(app)
 
 
 async def lapse(world: World) -> None:

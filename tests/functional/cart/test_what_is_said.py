@@ -10,16 +10,9 @@ from events.models import Entry
 from shared.contracts.states import EntryState, OrderState
 from shared.web import Tillgate
 from tests.cart_world import World
-from tests.support import Browser, browser, signed_in_client
+from tests.support import Browser, browser
 
 NO_MONEY = "no money was taken"
-
-
-@pytest.fixture
-async def buyer(app: Tillgate, world: World) -> Browser:
-    """A signed-in buyer of a shop whose payments are the world's."""
-    app.services.payments = world.payments
-    return await signed_in_client(app)
 
 
 async def at_stripe(buyer: Browser, world: World, **values: object) -> tuple[str, str]:
